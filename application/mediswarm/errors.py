@@ -1,0 +1,138 @@
+"""Every error MediSwarm raises on purpose.
+
+::
+
+    MediSwarmError            exit 1
+    ├── UsageError            exit 2   a command was called with something that cannot be
+    ├── JobError              exit 3   job.yml or the files beside it
+    ├── PipelineError         exit 3   a pipeline breaks the pipeline interface
+    ├── DataError             exit 4   a site's data
+    ├── ContractError         exit 5   sites do not agree on what is trained
+    ├── RunFailed             exit 6   the run's own doing: diverged, quorum missed, nothing learned
+    ├── RunCrashed            exit 7   infrastructure: a process, the network, a full disk
+    ├── RunTimedOut           exit 8   the round budget ended
+    ├── ArtefactError         exit 9   a checkpoint that is not what it claims
+    └── HostError             exit 10  this machine lacks something
+
+Codes are stable: a script may match on them. What each means and how it is
+resolved stands in :mod:`mediswarm.error_codes`, from which ``docs/errors.md``
+is generated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mediswarm.error_codes import ERROR_CODES
+
+
+class MediSwarmError(Exception):
+    """An error with a stable code, the place it is at and the way to repair it.
+
+    Args:
+        code: a key of :data:`mediswarm.error_codes.ERROR_CODES`.
+        message: one sentence that says which rule was broken, and by what.
+        repair: one sentence that says what to do now; the table's own advice if omitted.
+        file: the file concerned, if there is one.
+        line: the line in that file, counted from 1.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        repair: str | None = None,
+        file: Path | str | None = None,
+        line: int | None = None,
+    ) -> None:
+        self.code = code
+        self.message = message
+        self.repair = repair or ERROR_CODES[code].resolve
+        self.file = str(file) if file is not None else None
+        self.line = line
+        super().__init__(self.describe())
+
+    @property
+    def place(self) -> str:
+        """``file:line``, ``file`` or the empty string."""
+        if self.file is None:
+            return ""
+        return f"{self.file}:{self.line}" if self.line is not None else self.file
+
+    def describe(self) -> str:
+        """The error as plain text: code, place, rule, repair."""
+        where = f"{self.place}: " if self.place else ""
+        return f"error[{self.code}] {where}{self.message}\n  hint: {self.repair}"
+
+    def as_dict(self) -> dict[str, str | int | None]:
+        """The error for machines (``--json``)."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "repair": self.repair,
+            "file": self.file,
+            "line": self.line,
+        }
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.code, self.message, self.repair, self.file, self.line))
+
+
+def _rebuild(
+    kind: type[MediSwarmError], code: str, message: str, repair: str, file: str | None, line: int | None
+) -> MediSwarmError:
+    return kind(code, message, repair=repair, file=file, line=line)
+
+
+class UsageError(MediSwarmError):
+    exit_code = 2
+
+
+class JobError(MediSwarmError):
+    exit_code = 3
+
+
+class PipelineError(MediSwarmError):
+    exit_code = 3
+
+
+class DataError(MediSwarmError):
+    exit_code = 4
+
+
+class ContractError(MediSwarmError):
+    exit_code = 5
+
+
+class RunFailed(MediSwarmError):
+    exit_code = 6
+
+
+class RunCrashed(MediSwarmError):
+    exit_code = 7
+
+
+class RunTimedOut(MediSwarmError):
+    exit_code = 8
+
+
+class ArtefactError(MediSwarmError):
+    exit_code = 9
+
+
+class HostError(MediSwarmError):
+    exit_code = 10
+
+
+def code_of(error: BaseException) -> str:
+    """The stable code that may leave a site for `error`; raw exception text never does."""
+    if isinstance(error, MediSwarmError):
+        return error.code
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "MS-H003"
+    if isinstance(error, OSError) and error.errno == 28:
+        return "MS-H004"
+    return "MS-R001"

@@ -1,0 +1,198 @@
+"""The pipeline interface: the one thing a developer implements.
+
+A pipeline answers, for one clinical question: how a site's data is read and
+checked, which model, which loss, which metrics. The same pipeline runs in a
+site's check, in local training, in simulation and in a real federation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+from typing_extensions import Self
+
+from mediswarm.data.findings import Finding
+from mediswarm.errors import DataError, MediSwarmError
+from mediswarm.pipelines.counts import Counts
+from mediswarm.pipelines.learner import Learner
+from mediswarm.spec import Strict, Training
+
+C = TypeVar("C", bound=Strict)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A hospital's node as a pipeline sees it.
+
+    The data directory is read-only; caches and temporary files go to the
+    scratch directory.
+    """
+
+    name: str
+    data_dir: Path | None = None
+    scratch_dir: Path | None = None
+    device: str = "cpu"
+
+    @property
+    def folder(self) -> Path:
+        """``<data_dir>/<name>``.
+
+        Raises:
+            DataError: MS-D002 when there is no such folder.
+        """
+        if self.data_dir is None:
+            raise DataError(
+                "MS-D002", f"site {self.name} was given no data directory", repair="Pass --data DIR."
+            )
+        folder = self.data_dir / self.name
+        if not folder.is_dir():
+            raise DataError("MS-D002", f"the data directory has no folder for site {self.name}", file=folder)
+        return folder
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The cases of one split.
+
+    ``dataset[i]`` is ``(input, target)`` and always the same for the same `i`:
+    augmentation happens on batches, in :meth:`Pipeline.augment`, and only in
+    training. `ids` stay at the site.
+    """
+
+    dataset: Dataset[Any]
+    ids: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, inputs: torch.Tensor, targets: torch.Tensor, ids: Sequence[str] | None = None) -> Self:
+        """Cases held in memory: `inputs` [n, …] and `targets` [n, …]."""
+        return cls(
+            TensorDataset(inputs, targets), ids if ids is not None else [str(i) for i in range(len(inputs))]
+        )
+
+
+@dataclass(frozen=True)
+class SiteData:
+    """What a pipeline read at one site.
+
+    `measured` completes the data contract with what the data itself says (for
+    example the preprocessing tag that every file carries).
+    """
+
+    train: Cases
+    validation: Cases
+    test: Cases
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+class Pipeline(ABC, Generic[C]):
+    """One clinical question. Subclass, set `Config`, and fill in the abstract methods."""
+
+    Config: type[C]
+    version: ClassVar[str] = "1"
+    local_parameters: tuple[str, ...] = ()
+    """Shell patterns of parameter names that never leave a site, whatever the job says."""
+
+    def __init__(self, config: C, folder: Path | None = None) -> None:
+        """`folder` is the job's folder, for pipelines whose config names files in it."""
+        self.config = config
+        self.folder = folder
+        self.totals: Counts = {}
+
+    # -- what all sites agree on before round 0 ----------------------------------------------
+
+    @abstractmethod
+    def contract(self) -> dict[str, Any]:
+        """What must be equal at all sites: ordered classes, input shape, units… (JSON values)."""
+
+    def statistics(self, data: SiteData) -> Counts:
+        """Counts of this site whose sum over the sites the pipeline needs, never rows."""
+        return {}
+
+    def agree(self, totals: Counts) -> None:
+        """Receive the summed statistics of all sites; called before :meth:`model`."""
+        self.totals = totals
+
+    # -- data -----------------------------------------------------------------------------------
+
+    def sites(self, data_dir: Path | None) -> list[str]:
+        """Names of the sites that a data directory holds; for simulation."""
+        if data_dir is None:
+            return ["site-1", "site-2", "site-3"]
+        return sorted(
+            entry.name for entry in data_dir.iterdir() if entry.is_dir() and entry.name[0] not in "._"
+        )
+
+    @abstractmethod
+    def data(self, site: Site) -> SiteData:
+        """Read a site's data.
+
+        Raises:
+            DataError: with file, rule and repair. Nothing is dropped in silence.
+        """
+
+    def check(self, site: Site) -> list[Finding]:
+        """Check a site's data. Default: it can be read, and no split is empty."""
+        try:
+            data = self.data(site)
+        except MediSwarmError as error:
+            return [Finding.of(error, "data")]
+        counts = f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test cases"
+        if not len(data.train) or not len(data.validation):
+            return [
+                Finding("FAIL", "data", counts, "MS-D003", "Give the site cases for training and validation.")
+            ]
+        return [Finding.passed("data", counts)]
+
+    # -- model ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """A newly initialised model. May read `self.totals`; must not need them to load weights."""
+
+    @abstractmethod
+    def loss(self, output: Any, target: Any) -> torch.Tensor:
+        """Mean loss of a batch (scalar)."""
+
+    def augment(self, inputs: Any, targets: Any, generator: torch.Generator) -> tuple[Any, Any]:
+        """Random changes of a training batch, on its device; `generator` lives on the CPU."""
+        return inputs, targets
+
+    def localise(self, model: nn.Module, data: SiteData) -> None:
+        """Set what the model keeps from this site alone (such as a site's own standardisation)."""
+
+    def learner(self, data: SiteData, training: Training, site: Site) -> Learner | None:
+        """A learner of the pipeline's own, or None for the PyTorch learner."""
+        return None
+
+    # -- judgement ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def predict(self, output: Any) -> torch.Tensor:
+        """The model's output for a batch as predictions [n, …] (probabilities, risks, values)."""
+
+    @property
+    @abstractmethod
+    def reported(self) -> tuple[str, ...]:
+        """Names of all metrics that :meth:`metrics` gives."""
+
+    @abstractmethod
+    def count(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
+        """Summable counts of a whole split, from which the metrics follow."""
+
+    @abstractmethod
+    def metrics(self, counts: Counts) -> dict[str, float | None]:
+        """Metrics from counts of one site or from the sum over sites; None where undefined."""
+
+    def prediction_columns(self) -> list[str]:
+        """Column names for one row of predictions, for the CSV that stays at the site."""
+        return ["prediction"]

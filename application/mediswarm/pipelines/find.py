@@ -1,0 +1,105 @@
+"""From a job to its pipeline: built in, from an installed package, or a file in the job."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mediswarm.errors import JobError, PipelineError
+from mediswarm.pipelines.base import Pipeline
+from mediswarm.spec import Job
+from mediswarm.spec.explain import explain
+from mediswarm.spec.yaml_lines import read_yaml
+
+BUILT_IN = {
+    "cifar10": "mediswarm.pipelines.cifar10:Cifar10",
+    "linear": "mediswarm.pipelines.linear:Linear",
+    "odelia": "mediswarm.pipelines.odelia:Odelia",
+    "tabular": "mediswarm.pipelines.tabular:Tabular",
+}
+ENTRY_POINT_GROUP = "mediswarm.pipelines"
+
+
+def load_pipeline(job: Job) -> Pipeline[Any]:
+    """The job's pipeline with the job's config.
+
+    Raises:
+        PipelineError: MS-P001 unknown name, MS-P002 file that cannot be loaded.
+        JobError: MS-J009 the `config:` section is not the pipeline's, MS-J010
+            the selection metric is not among those it reports (R17).
+    """
+    kind = find_pipeline_class(job)
+    file = job.folder / "job.yml"
+    try:
+        config = kind.Config.model_validate(job.config)
+    except ValidationError as error:
+        lines = read_yaml(file)[1] if file.is_file() else {}
+        raise explain(error, kind.Config, file, lines, prefix=("config",), code="MS-J009") from error
+    pipeline = kind(config, job.folder)
+    if job.selection.metric not in pipeline.reported:
+        lines = read_yaml(file)[1] if file.is_file() else {}
+        raise JobError(
+            "MS-J010",
+            f"selection.metric is {job.selection.metric!r}, but pipeline {job.pipeline} "
+            f"reports {', '.join(pipeline.reported)}",
+            file=file,
+            line=lines.get(("selection", "metric")),
+        )
+    return pipeline
+
+
+def find_pipeline_class(job: Job) -> type[Pipeline[Any]]:
+    """The class that `job.pipeline` names."""
+    if job.ships_code:
+        return pipeline_class_in_file(job.folder / job.pipeline.removeprefix("./"))
+    if job.pipeline in BUILT_IN:
+        module, _, name = BUILT_IN[job.pipeline].partition(":")
+        found: type[Pipeline[Any]] = getattr(importlib.import_module(module), name)
+        return found
+    installed = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    if job.pipeline not in installed:
+        raise PipelineError(
+            "MS-P001",
+            f"there is no pipeline {job.pipeline!r}; known are {', '.join(sorted({*BUILT_IN, *installed}))}",
+            file=job.folder / "job.yml",
+        )
+    loaded = installed[job.pipeline].load()
+    if not (inspect.isclass(loaded) and issubclass(loaded, Pipeline)):
+        raise PipelineError("MS-P003", f"entry point {job.pipeline!r} is not a Pipeline class")
+    return loaded
+
+
+def pipeline_class_in_file(file: Path) -> type[Pipeline[Any]]:
+    """The one Pipeline class that a Python file defines.
+
+    Raises:
+        PipelineError: MS-P002 when the file fails to import or defines none or several.
+    """
+    name = f"mediswarm_job_{file.parent.name}_{file.stem}".replace("-", "_")
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PipelineError("MS-P002", "this is not a Python file", file=file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise PipelineError(
+            "MS-P002", f"importing it raised {type(error).__name__}: {error}", file=file
+        ) from error
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Pipeline) and value.__module__ == name
+    ]
+    if len(found) != 1:
+        names = ", ".join(value.__name__ for value in found) or "none"
+        raise PipelineError("MS-P002", f"it must define exactly one Pipeline, and defines {names}", file=file)
+    return found[0]

@@ -1,0 +1,95 @@
+"""The learner interface: what trains a pipeline's model at one site.
+
+:class:`mediswarm.training.torch_learner.TorchLearner` serves every PyTorch
+model. A pipeline for which it does not fit (scikit-learn, nnU-Net) returns its
+own from :meth:`mediswarm.pipelines.base.Pipeline.learner`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from mediswarm.pipelines.base import Cases
+
+Weights = dict[str, torch.Tensor]
+"""Parameters and buffers by name, on the CPU."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """What a learner is asked to do in one round.
+
+    `control` (SCAFFOLD) is added to each gradient, by parameter name.
+    `stop` is asked between steps; when it answers True the learner returns early.
+    """
+
+    round: int
+    rounds: int
+    seed: int
+    proximal_mu: float = 0.0
+    control: Weights | None = None
+    stop: Callable[[], bool] = _never
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What a learner did in one round.
+
+    `loss` is the mean training loss per case; `lr_sum` the sum of the learning
+    rates of all steps (for SCAFFOLD's control variates).
+    """
+
+    steps: int
+    cases: int
+    loss: float
+    lr_sum: float = 0.0
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's answers for the cases of one split, in the cases' order.
+
+    `outputs` are what :meth:`Pipeline.predict` returned, float32 `[n, …]`;
+    `targets` `[n, …]`; `loss` is the mean loss per case.
+    """
+
+    outputs: torch.Tensor
+    targets: torch.Tensor
+    loss: float
+
+
+class Learner(ABC):
+    """Holds one model at one site."""
+
+    @abstractmethod
+    def load(self, weights: Weights) -> None:
+        """Replace the named parameters; those not named stay as they are.
+
+        Raises:
+            ContractError: MS-C003 when a name or shape is not the model's.
+        """
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """All parameters and buffers, on the CPU, not to be written to."""
+
+    @abstractmethod
+    def train(self, plan: RoundPlan) -> RoundResult:
+        """Train one round from the present weights on the site's training cases."""
+
+    @abstractmethod
+    def predict(self, cases: Cases) -> Predictions:
+        """Judge cases in evaluation mode, without augmentation."""
+
+    def close(self) -> None:
+        """Release workers and device memory."""

@@ -1,0 +1,84 @@
+"""The job: one validated document that says all about what is trained."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+from typing_extensions import Self
+
+from mediswarm.spec.digest import sha256_of_file, sha256_of_json
+from mediswarm.spec.selection import Selection
+from mediswarm.spec.strict import Strict
+from mediswarm.spec.training import Training
+from mediswarm.spec.workflow import Scaffold, Workflow
+
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
+
+
+class Exchange(Strict):
+    """What of the model crosses between sites."""
+
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="shell patterns of parameter names that stay at their site, such as `*.norm*` (FedBN) or `head.*`",
+    )
+
+
+class Job(Strict):
+    """One job, read from `job.yml`; :func:`mediswarm.spec.load_job` makes it."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="equals the name of the job's folder")
+    description: str = Field("", description="one sentence on the clinical question")
+    pipeline: str = Field(description="a pipeline's name, or `./FILE.py` for a file in the job's folder")
+    config: dict[str, Any] = Field(default_factory=dict, description="the pipeline's own settings")
+    files: tuple[str, ...] = Field((), description="further files in the job's folder that belong to the job")
+    training: Training = Field(default_factory=Training)
+    workflow: Workflow
+    exchange: Exchange = Field(default_factory=Exchange)
+    selection: Selection
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        for name in files:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"{name!r} lies outside the job's folder")
+        return files
+
+    @model_validator(mode="after")
+    def _scaffold_is_plain_sgd(self) -> Self:
+        optimizer = self.training.optimizer
+        if isinstance(self.workflow, Scaffold) and (optimizer.name != "sgd" or optimizer.momentum):
+            raise ValueError(
+                "contradiction: workflow scaffold needs training.optimizer sgd without momentum "
+                f"(its control variates are average gradients), not {optimizer.name}"
+                + (f" with momentum {optimizer.momentum}" if optimizer.momentum else "")
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds job.yml."""
+        return self._folder
+
+    @property
+    def ships_code(self) -> bool:
+        """Whether the pipeline is a file of the job, so that sites must consent to job code."""
+        return self.pipeline.startswith("./")
+
+    @property
+    def shipped_files(self) -> tuple[str, ...]:
+        """Names of the files, beside job.yml, that travel with the job."""
+        return ((self.pipeline.removeprefix("./"),) if self.ships_code else ()) + self.files
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the document, with defaults filled in, and every file it ships."""
+        document = self.model_dump(mode="json")
+        document["shipped"] = {name: sha256_of_file(self.folder / name) for name in self.shipped_files}
+        return sha256_of_json(document)

@@ -1,0 +1,96 @@
+"""The `workflow:` section: how the sites work together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from typing_extensions import Self
+
+from mediswarm.spec.strict import Strict
+
+Quorum = Literal["all"] | PositiveInt
+WeightBy = Literal["cases", "events", "steps", "uniform"]
+
+
+class _Rounds(Strict):
+    """What every workflow has."""
+
+    rounds: PositiveInt = Field(description="how often the sites exchange weights")
+    start_quorum: Quorum = Field("all", description="sites that must be ready before round 0")
+    round_quorum: Quorum = Field("all", description="sites that must contribute to a round")
+    round_budget: PositiveFloat = Field(
+        3600.0, description="seconds a round may take at the slowest site; every timeout derives from it"
+    )
+
+
+class _Averaging(_Rounds):
+    weights: WeightBy = Field("cases", description="what a site's contribution is weighted by")
+
+
+class FedAvg(_Averaging):
+    """Weighted average of the sites' updates (McMahan et al., 2017)."""
+
+    name: Literal["fedavg"] = "fedavg"
+    proximal_mu: float = Field(
+        0.0, ge=0, description="FedProx (Li et al., 2020): pull towards the received model"
+    )
+
+
+class ServerOptimizer(Strict):
+    """The server's optimizer; the averaged update is its gradient (Reddi et al., 2021)."""
+
+    name: Literal["sgd", "adam", "yogi", "adagrad"]
+    lr: PositiveFloat
+    momentum: float = Field(0.0, ge=0, lt=1, description="sgd only")
+    beta1: float = Field(0.9, ge=0, lt=1, description="adam, yogi, adagrad: decay of the first moment")
+    beta2: float = Field(0.99, ge=0, lt=1, description="adam, yogi: decay of the second moment")
+    tau: PositiveFloat = Field(
+        1e-3, description="adam, yogi, adagrad: added to the root of the second moment"
+    )
+
+    @model_validator(mode="after")
+    def _momentum_is_sgd(self) -> Self:
+        if self.momentum and self.name != "sgd":
+            raise ValueError(f"contradiction: momentum belongs to sgd, not to {self.name}")
+        return self
+
+
+class FedOpt(_Averaging):
+    """The averaged update as the gradient of a server optimizer (Reddi et al., 2021)."""
+
+    name: Literal["fedopt"] = "fedopt"
+    proximal_mu: float = Field(
+        0.0, ge=0, description="FedProx (Li et al., 2020): pull towards the received model"
+    )
+    server_optimizer: ServerOptimizer
+
+
+class Scaffold(_Averaging):
+    """Control variates against client drift (Karimireddy et al., 2020), option II."""
+
+    name: Literal["scaffold"] = "scaffold"
+    server_lr: PositiveFloat = 1.0
+
+
+class Swarm(_Averaging):
+    """Peer to peer: no server sees a model; the aggregating site rotates (Warnat-Herresthal et al., 2021)."""
+
+    name: Literal["swarm"] = "swarm"
+    proximal_mu: float = Field(
+        0.0, ge=0, description="FedProx (Li et al., 2020): pull towards the received model"
+    )
+
+
+class Cyclic(_Rounds):
+    """The model travels from site to site; a round is one pass over all (Chang et al., 2018)."""
+
+    name: Literal["cyclic"] = "cyclic"
+
+
+Workflow = Annotated[FedAvg | FedOpt | Scaffold | Swarm | Cyclic, Field(discriminator="name")]
+
+
+def required(quorum: Quorum, sites: int) -> int:
+    """How many of `sites` sites a quorum asks for, at least 1 and at most all."""
+    return sites if quorum == "all" else min(quorum, sites)

@@ -1,0 +1,61 @@
+"""YAML to plain values, remembering the line of every key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mediswarm.errors import JobError
+
+KeyPath = tuple[str | int, ...]
+
+
+def read_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
+    """Read a YAML file safely.
+
+    Returns:
+        the document, and the line (from 1) at which each key or item stands.
+
+    Raises:
+        JobError: MS-J001 unreadable, MS-J002 not YAML, MS-J008 a key given twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobError("MS-J001", f"the file cannot be read ({type(error).__name__})", file=path) from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise JobError(
+            "MS-J002", str(error.problem or error), file=path, line=mark.line + 1 if mark else None
+        ) from error
+    except yaml.YAMLError as error:
+        raise JobError("MS-J002", str(error).splitlines()[0], file=path) from error
+    lines: dict[KeyPath, int] = {}
+    if root is not None:
+        _collect(root, (), lines, path)
+    return document, lines
+
+
+def _collect(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*at, str(key.value))
+            line = key.start_mark.line + 1
+            if here in lines:
+                raise JobError(
+                    "MS-J008",
+                    f"key {key.value!r} stands at line {lines[here]} and again here",
+                    file=path,
+                    line=line,
+                )
+            lines[here] = line
+            _collect(value, here, lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[(*at, index)] = item.start_mark.line + 1
+            _collect(item, (*at, index), lines, path)

@@ -1,0 +1,70 @@
+"""Everything that crosses between a site and the others, and nothing else does.
+
+Named tensors, counts, declared metrics, and stable codes. Case ids, paths and
+raw exception texts have no field here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mediswarm.pipelines.counts import Counts
+from mediswarm.pipelines.learner import Weights
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What a site says before round 0, so that all can be compared."""
+
+    job_hash: str
+    versions: dict[str, str]
+    contract: dict[str, Any]
+    cases: dict[str, int]
+    statistics: Counts
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the others ask of a site in one round.
+
+    `weights` are those of the shared model; `totals` the summed statistics of
+    all sites; `control` SCAFFOLD's global control variate.
+    """
+
+    round: int
+    weights: Weights
+    totals: Counts
+    control: Weights | None = None
+    validate: bool = True
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one site did in one round.
+
+    `update` is the trained model minus the received one; `control` the change
+    of the site's control variate. `metrics` are counts on the site's
+    validation cases for the model *received*, empty when it was not asked to
+    validate; `seconds` by phase.
+    """
+
+    round: int
+    cases: int
+    steps: int
+    loss: float
+    update: Weights
+    events: float | None = None
+    control: Weights | None = None
+    metrics: Counts = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Counts of one model at one site: on its validation cases, and on its test cases when asked."""
+
+    validation: Counts
+    test: Counts = field(default_factory=dict)
+    seconds: float = 0.0

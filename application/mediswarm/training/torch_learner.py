@@ -1,0 +1,164 @@
+"""The learner for PyTorch models."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from mediswarm.errors import ContractError, HostError, RunFailed
+from mediswarm.pipelines.base import Cases, Pipeline, SiteData
+from mediswarm.pipelines.learner import Learner, Predictions, RoundPlan, RoundResult, Weights
+from mediswarm.spec import Optimizer, Training
+from mediswarm.training.batches import ordered_batches, training_batches
+from mediswarm.training.pace import batches_per_round, learning_rate_factor, steps_per_round
+from mediswarm.training.seeds import seed_everything
+
+_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TorchLearner(Learner):
+    """Trains `pipeline.model()` on one device with a torch.optim optimizer.
+
+    The optimizer lives as long as the learner, so that its moments stay at the
+    site from round to round unless the job resets them.
+    """
+
+    def __init__(self, pipeline: Pipeline[Any], data: SiteData, training: Training, device: str = "cpu") -> None:
+        """Raises HostError MS-H002 when `device` is not there."""
+        self.pipeline, self.data, self.training = pipeline, data, training
+        self.device = _device(device)
+        self.model: nn.Module = pipeline.model()
+        pipeline.localise(self.model, data)
+        self.model.to(self.device)
+        self.optimizer = _optimizer(self.model, training.optimizer)
+        self.autocast = _AUTOCAST.get(training.precision) if self.device.type == "cuda" else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast is torch.float16)
+
+    def load(self, weights: Weights) -> None:
+        own = self.model.state_dict()
+        for name, value in weights.items():
+            if name not in own or own[name].shape != value.shape:
+                have = tuple(own[name].shape) if name in own else "no such parameter"
+                raise ContractError(
+                    "MS-C003", f"received {name} of shape {tuple(value.shape)}; the model has {have}"
+                )
+            own[name].copy_(value)
+
+    def weights(self) -> Weights:
+        return {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
+
+    def train(self, plan: RoundPlan) -> RoundResult:
+        seed_everything(plan.seed)
+        generator = torch.Generator().manual_seed(plan.seed)
+        if self.training.optimizer.state == "reset":
+            self.optimizer = _optimizer(self.model, self.training.optimizer)
+        cases = len(self.data.train)
+        steps = steps_per_round(self.training, cases)
+        pull = _Pull(self.model, plan, self.device)
+        size, count = self.training.batch_size, batches_per_round(self.training, cases)
+        batches = iter(training_batches(self.data.train, size, count, generator, self.device))
+        self.model.train()
+        # summed on the device: reading the loss at every step would make a GPU wait
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        seen, lr_sum, done = 0, 0.0, 0
+        for step in range(steps):
+            if plan.stop():
+                break
+            rate = self._set_rate((plan.round + step / steps) / plan.rounds)
+            group = [batch for _, batch in zip(range(self.training.accumulate), batches, strict=False)]
+            for inputs, targets in group:
+                loss_sum += self._backward(inputs, targets, generator, len(group)) * len(targets)
+                seen += len(targets)
+            self._step(pull)
+            lr_sum, done = lr_sum + rate, done + 1
+        mean_loss = float(loss_sum) / max(seen, 1)
+        if not math.isfinite(mean_loss):
+            raise RunFailed("MS-R004", f"the training loss became {mean_loss} in round {plan.round}")
+        return RoundResult(steps=done, cases=cases, loss=mean_loss, lr_sum=lr_sum)
+
+    @torch.inference_mode()
+    def predict(self, cases: Cases) -> Predictions:
+        self.model.eval()
+        outputs, answers, loss_sum = [], [], 0.0
+        for inputs, targets in ordered_batches(cases, self.training.batch_size, self.device):
+            here = _move(targets, self.device)
+            with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+                output = self.model(_move(inputs, self.device))
+            loss_sum += float(self.pipeline.loss(output, here)) * len(targets)
+            outputs.append(self.pipeline.predict(output).float().cpu())
+            answers.append(targets)
+        return Predictions(torch.cat(outputs), torch.cat(answers), loss_sum / len(cases))
+
+    def _set_rate(self, progress: float) -> float:
+        rate = self.training.optimizer.lr * learning_rate_factor(self.training.schedule, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _backward(self, inputs: Any, targets: Any, generator: torch.Generator, parts: int) -> torch.Tensor:
+        inputs, targets = _move(inputs, self.device), _move(targets, self.device)
+        inputs, targets = self.pipeline.augment(inputs, targets, generator)
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            loss = self.pipeline.loss(self.model(inputs), targets)
+        self.scaler.scale(loss / parts).backward()
+        return loss.detach()
+
+    def _step(self, pull: _Pull) -> None:
+        self.scaler.unscale_(self.optimizer)
+        pull.add_to_gradients()
+        if self.training.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+class _Pull:
+    """What a workflow adds to each gradient.
+
+    FedProx: mu · (weights − received weights), the gradient of its proximal
+    term (Li et al., 2020). SCAFFOLD: the control variates' difference.
+    """
+
+    def __init__(self, model: nn.Module, plan: RoundPlan, device: torch.device) -> None:
+        self.mu = plan.proximal_mu
+        self.parameters = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+        self.received = [value.detach().clone() for _, value in self.parameters] if self.mu else []
+        self.control = {name: value.to(device) for name, value in (plan.control or {}).items()}
+
+    @torch.no_grad()
+    def add_to_gradients(self) -> None:
+        for index, (name, value) in enumerate(self.parameters):
+            if value.grad is None:
+                continue
+            if self.mu:
+                value.grad.add_(value - self.received[index], alpha=self.mu)
+            if name in self.control:
+                value.grad.add_(self.control[name])
+
+
+def _device(name: str) -> torch.device:
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise HostError("MS-H002", f"device {name} was asked for, but torch finds no CUDA device")
+    return torch.device(name)
+
+
+def _optimizer(model: nn.Module, spec: Optimizer) -> torch.optim.Optimizer:
+    trainable = [value for value in model.parameters() if value.requires_grad]
+    if spec.name == "sgd":
+        return torch.optim.SGD(trainable, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
+    kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
+    return kind(trainable, lr=spec.lr, weight_decay=spec.weight_decay)
+
+
+def _move(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: _move(item, device) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_move(item, device) for item in value)
+    return value
