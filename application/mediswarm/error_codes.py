@@ -92,6 +92,17 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "MS-D003": ErrorCode(
         "A split has no cases", "Give the site cases for training and validation, or leave it out of the run."
     ),
+    # data: tables and volumes
+    "MS-D101": ErrorCode(
+        "A table cannot be read",
+        "Save the table as CSV UTF-8 or .xlsx at the path named, readable for the account.",
+    ),
+    "MS-D102": ErrorCode(
+        "The header of a table is not as required", "Name the columns as the message says, each once."
+    ),
+    "MS-D103": ErrorCode(
+        "A row of a table cannot be read", "Give the row named one cell for each column of the header."
+    ),
     # the contract between sites
     "MS-C001": ErrorCode(
         "Sites differ in the data contract",

@@ -55,8 +55,13 @@ def save_artefact(folder: Path, weights: Weights, artefact: Artefact) -> Artefac
     safetensors.torch.save_file({name: value.contiguous() for name, value in weights.items()}, partial)
     described = Artefact(**{**asdict(artefact), "sha256": sha256_of_file(partial)})
     partial.replace(folder / WEIGHTS_FILE)
-    write_whole(folder / DESCRIPTION_FILE, json.dumps(asdict(described), indent=2) + "\n")
+    write_description(folder, described)
     return described
+
+
+def write_description(folder: Path, artefact: Artefact) -> None:
+    """Write a checkpoint's JSON."""
+    write_whole(folder / DESCRIPTION_FILE, json.dumps(asdict(artefact), indent=2) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -81,7 +86,9 @@ def describe_artefact(folder: Path) -> Artefact:
         raise ArtefactError("MS-A001", "the checkpoint's description cannot be read", file=file) from error
 
 
-def load_artefact(folder: Path, job: Job, contract: dict[str, Any], architecture: str) -> tuple[Weights, Artefact]:
+def load_artefact(
+    folder: Path, job: Job, contract: dict[str, Any], architecture: str
+) -> tuple[Weights, Artefact]:
     """Load a checkpoint for a job whose model has `architecture` (see :func:`architecture_of`).
 
     Raises:

@@ -26,7 +26,9 @@ class TorchLearner(Learner):
     site from round to round unless the job resets them.
     """
 
-    def __init__(self, pipeline: Pipeline[Any], data: SiteData, training: Training, device: str = "cpu") -> None:
+    def __init__(
+        self, pipeline: Pipeline[Any], data: SiteData, training: Training, device: str = "cpu"
+    ) -> None:
         """Raises HostError MS-H002 when `device` is not there."""
         self.pipeline, self.data, self.training = pipeline, data, training
         self.device = _device(device)
@@ -103,7 +105,7 @@ class TorchLearner(Learner):
         inputs, targets = self.pipeline.augment(inputs, targets, generator)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             loss = self.pipeline.loss(self.model(inputs), targets)
-        self.scaler.scale(loss / parts).backward()
+        torch.autograd.backward(self.scaler.scale(loss / parts))
         return loss.detach()
 
     def _step(self, pull: _Pull) -> None:

@@ -1,0 +1,100 @@
+"""The centre of a run whose model passes through one place: server workflows and the reference loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mediswarm.aggregation.admission import admit
+from mediswarm.aggregation.find import strategy_for
+from mediswarm.aggregation.ledger import Ledger
+from mediswarm.pipelines.base import Pipeline
+from mediswarm.pipelines.counts import Counts
+from mediswarm.pipelines.learner import Weights
+from mediswarm.spec import Cyclic, Job
+from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
+from mediswarm.training.model_store import ModelStore
+from mediswarm.training.shared_weights import digest_of
+from mediswarm.training.site_run import initial_weights, shared_of
+
+
+class Coordinator:
+    """Ledger, strategy and artefacts of one run, in the order in which a run needs them.
+
+    Call `admit`; then for each round `order`, `accept` or `exclude` for each
+    site, `end_round`; then `judged` with the last model, and `finish`.
+    """
+
+    def __init__(self, job: Job, pipeline: Pipeline[Any], folder: Path, run_id: str) -> None:
+        self.job, self.pipeline, self.folder = job, pipeline, folder
+        self.ledger = Ledger(job, pipeline, folder, run_id)
+        self.totals: Counts = {}
+        self.received: dict[str, Judgement] = {}
+        self.model = 0
+
+    def admit(self, introductions: dict[str, Introduction], refusals: dict[str, str]) -> list[str]:
+        """Check the contract, make the initial model, give the names of the participants."""
+        admitted, left_out, self.totals = admit(self.job, self.pipeline, introductions, refusals)
+        self.ledger.admitted(admitted, left_out)
+        weights, trainable, kind = initial_weights(self.job, self.pipeline, self.totals)
+        shared = shared_of(self.job, self.pipeline, weights)
+        self.strategy = strategy_for(self.job.workflow, shared, trainable, len(admitted))
+        self.store = ModelStore(self.folder, self.job, self.pipeline, weights, kind)
+        self.store.save_last(shared, 0)
+        self.initial = digest_of(shared)
+        return list(admitted)
+
+    def order(self, round_: int) -> Order:
+        """What a site is sent in a round."""
+        return Order(
+            round=round_,
+            weights=self.strategy.weights,
+            totals=self.totals,
+            control=self.strategy.control(),
+            # in a cyclic round every site receives another model: the model is judged after the round
+            validate=not isinstance(self.job.workflow, Cyclic),
+        )
+
+    def accept(self, site: str, contribution: Contribution) -> None:
+        """Take a contribution into the round."""
+        weight = self.strategy.add(contribution)
+        self.ledger.contributed(site, contribution, weight)
+        if contribution.metrics:
+            self.received[site] = Judgement(contribution.metrics)
+
+    def exclude(self, site: str, round_: int, code: str) -> None:
+        """Note that a site did not contribute to the round."""
+        self.ledger.excluded(site, round_, code)
+
+    def end_round(self, round_: int) -> None:
+        """Check the quorum, score the received model, and commit the next one.
+
+        Raises:
+            RunFailed: as :meth:`Ledger.end_round`; the model of the last full round is on disk.
+        """
+        received, self.received = self.received, {}
+        if self.ledger.end_round(round_, received):
+            self._promote()
+        self.strategy.commit()
+        self.model = round_ + 1
+        self.store.save_last(self.strategy.weights, self.model)
+
+    def judged(self, judgements: dict[str, Judgement]) -> None:
+        """Score the present model from judgements of all sites."""
+        if self.ledger.judged(self.model, judgements):
+            self._promote()
+
+    def best_weights(self) -> Weights | None:
+        """The best model's shared weights, or None when it is the present one."""
+        if self.ledger.best is None or self.ledger.best["model"] == self.model:
+            return None
+        best = self.store.load("best")
+        return {name: best[name] for name in self.strategy.weights}
+
+    def finish(self, judgements: dict[str, Judgement]) -> None:
+        """Note the test metrics of the best model, and end the run."""
+        self.ledger.tested(judgements)
+        self.ledger.finish(changed=digest_of(self.strategy.weights) != self.initial)
+
+    def _promote(self) -> None:
+        self.store.promote(self.ledger.best["value"] if self.ledger.best else None)

@@ -1,0 +1,212 @@
+"""The run record: who contributed what, which model is best, and whether the run is a success."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from mediswarm import __version__
+from mediswarm.errors import MediSwarmError, RunFailed
+from mediswarm.pipelines.base import Pipeline
+from mediswarm.pipelines.counts import add_counts
+from mediswarm.spec import Job
+from mediswarm.spec.workflow import required
+from mediswarm.training.artefact import write_whole
+from mediswarm.training.crossing import Contribution, Introduction, Judgement
+
+State = Literal["running", "succeeded", "failed", "crashed", "timed out", "stopped"]
+COLUMNS = (
+    "round", "site", "state", "reason", "cases", "steps", "weight", "loss", "validate_s", "train_s", "metric",
+)  # fmt: skip
+
+
+@dataclass
+class Ledger:
+    """Book-keeping of one run; holds no weights.
+
+    A model's number is the count of rounds it has behind it: model 0 is the
+    initial one, round r receives model r and makes model r + 1. The files
+    ``run.json``, ``contributions.csv`` and ``events.jsonl`` in `folder` are
+    complete after every round.
+    """
+
+    job: Job
+    pipeline: Pipeline[Any]
+    folder: Path
+    run_id: str
+    state: State = "running"
+    error: dict[str, Any] | None = None
+    participants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    scores: dict[int, dict[str, float | None]] = field(default_factory=dict)
+    best: dict[str, Any] | None = None
+    test: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    started: str = field(default_factory=lambda: _now())
+    finished: str | None = None
+    _clock: float = field(default_factory=time.perf_counter)
+
+    def admitted(self, introductions: dict[str, Introduction], left_out: dict[str, str]) -> None:
+        """Note the participants before round 0."""
+        self.participants = {site: {"cases": said.cases} for site, said in introductions.items()}
+        self.left_out = left_out
+        self.event("start", sites=list(self.participants), left_out=left_out)
+
+    def contributed(self, site: str, contribution: Contribution, weight: float) -> None:
+        """Note a contribution to the present round."""
+        metrics = self.pipeline.metrics(contribution.metrics) if contribution.metrics else {}
+        row = {
+            "round": contribution.round,
+            "site": site,
+            "state": "contributed",
+            "reason": "",
+            "cases": contribution.cases,
+            "steps": contribution.steps,
+            "weight": weight,
+            "loss": contribution.loss,
+            "validate_s": contribution.seconds.get("validate", 0.0),
+            "train_s": contribution.seconds.get("train", 0.0),
+            "metric": metrics.get(self.job.selection.metric),
+        }
+        self.rows.append(row)
+        self.event("contribution", **row)
+
+    def excluded(self, site: str, round_: int, code: str) -> None:
+        """Note that a site does not count in a round, and why. Loud: it is shown and recorded."""
+        row = dict.fromkeys(COLUMNS) | {"round": round_, "site": site, "state": "excluded", "reason": code}
+        self.rows.append(row)
+        self.event("exclusion", **row)
+
+    def end_round(self, round_: int, judgements: dict[str, Judgement]) -> bool:
+        """Check the round's quorum, and score the model the round received.
+
+        Args:
+            round_: the round that ends.
+            judgements: validation counts of model `round_` by site; empty if it was not judged.
+
+        Returns:
+            whether that model is the best so far.
+
+        Raises:
+            RunFailed: MS-R002 below quorum, MS-R009 when the metric is undefined everywhere.
+        """
+        sites = [row["site"] for row in self.rows if row["round"] == round_ and row["state"] == "contributed"]
+        reasons = {
+            row["site"]: row["reason"] for row in self.rows if row["round"] == round_ and row["reason"]
+        }
+        seconds, self._clock = time.perf_counter() - self._clock, time.perf_counter()
+        self.rounds.append(
+            {"round": round_, "contributed": sites, "excluded": reasons, "seconds": round(seconds, 3)}
+        )
+        best = self.judged(round_, judgements)
+        self.event("round", round=round_, seconds=seconds, metrics=self.scores.get(round_), contributed=sites)
+        needed = required(self.job.workflow.round_quorum, len(self.participants))
+        if len(sites) < needed:
+            why = ", ".join(f"{site} ({code})" for site, code in sorted(reasons.items())) or "no answer"
+            raise RunFailed(
+                "MS-R002", f"round {round_}: {len(sites)} of {needed} sites contributed; missing: {why}"
+            )
+        self.write()
+        return best
+
+    def judged(self, model: int, judgements: dict[str, Judgement]) -> bool:
+        """Score a model from its validation counts, summed over the sites; True if it is the best so far.
+
+        Raises:
+            RunFailed: MS-R009 when no site can say what the selection metric is.
+        """
+        if not judgements:
+            return False
+        counts = add_counts(said.validation for said in judgements.values())
+        score = self.pipeline.metrics(counts)
+        score["loss"] = counts["judged_loss"][0] / counts["judged_cases"][0]
+        self.scores[model] = score
+        value = score[self.job.selection.metric]
+        if value is None:
+            raise RunFailed(
+                "MS-R009", f"{self.job.selection.metric} of model {model} is undefined at every site"
+            )
+        if not self.job.selection.better(value, self.best["value"] if self.best else None):
+            return False
+        self.best = {"model": model, "metric": self.job.selection.metric, "value": value}
+        return True
+
+    def tested(self, judgements: dict[str, Judgement]) -> None:
+        """Note the best model's metrics on each site's test cases."""
+        self.test = {
+            site: self.pipeline.metrics(said.test) for site, said in sorted(judgements.items()) if said.test
+        }
+
+    def finish(self, changed: bool) -> None:
+        """End the run as a success, if it is one.
+
+        Raises:
+            RunFailed: MS-R003 when no round changed the model.
+        """
+        if not changed:
+            raise RunFailed(
+                "MS-R003", f"after {len(self.rounds)} rounds the model is the one it started from"
+            )
+        self._end("succeeded", None)
+
+    def fail(self, error: MediSwarmError) -> None:
+        """End the run as what the error says: failed, crashed, timed out or stopped."""
+        states: dict[int, State] = {7: "crashed", 8: "timed out"}
+        state: State = "stopped" if error.code == "MS-R007" else states.get(error.exit_code, "failed")
+        self._end(state, error.as_dict() | {"exit_code": error.exit_code})
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Append one line to events.jsonl; what a live view reads."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"time": _now(), "event": kind, **fields}) + "\n")
+
+    def record(self) -> dict[str, Any]:
+        """The run record as it stands."""
+        return {
+            "run_id": self.run_id,
+            "state": self.state,
+            "error": self.error,
+            "job": self.job.name,
+            "job_hash": self.job.hash,
+            "workflow": self.job.workflow.model_dump(mode="json"),
+            "seed": self.job.training.seed,
+            "versions": {
+                "mediswarm": __version__,
+                "pipeline": f"{self.job.pipeline} {self.pipeline.version}",
+            },
+            "started": self.started,
+            "finished": self.finished,
+            "participants": self.participants,
+            "left_out": self.left_out,
+            "rounds": self.rounds,
+            "scores": {str(model): score for model, score in sorted(self.scores.items())},
+            "best": self.best,
+            "test": self.test,
+        }
+
+    def write(self) -> None:
+        """Write run.json and contributions.csv, each in one step."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = self.folder / ".contributions.csv.partial"
+        with table.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        table.replace(self.folder / "contributions.csv")
+        write_whole(self.folder / "run.json", json.dumps(self.record(), indent=2) + "\n")
+
+    def _end(self, state: State, error: dict[str, Any] | None) -> None:
+        self.state, self.error, self.finished = state, error, _now()
+        self.write()
+        self.event("end", state=state, error=error)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,87 @@
+"""The reference loop: all sites in one process, no network, no NVFlare.
+
+It trains a single site (local training), several in turn (the oracle against
+which NVFlare runs are held), and carries studies with many seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from mediswarm.aggregation.coordinator import Coordinator
+from mediswarm.errors import MediSwarmError
+from mediswarm.pipelines.base import Site
+from mediswarm.pipelines.find import load_pipeline
+from mediswarm.pipelines.learner import Weights
+from mediswarm.spec import Cyclic, Job
+from mediswarm.training.site_run import SiteRun
+
+Report = Callable[[int, dict[str, Any]], None]
+
+
+class ReferenceRun:
+    """One run in this process.
+
+    Args:
+        job: what is trained.
+        sites: who takes part.
+        folder: the run directory; predictions go to ``<folder>/sites/<SITE>/predictions``.
+        run_id: the run's name in its record.
+    """
+
+    def __init__(self, job: Job, sites: Iterable[Site], folder: Path, run_id: str = "reference") -> None:
+        self.job = job
+        self.centre = Coordinator(job, load_pipeline(job), folder, run_id)
+        self.sites = {
+            site.name: SiteRun(job, load_pipeline(job), site, folder / "sites" / site.name) for site in sites
+        }
+
+    def run(self, report: Report | None = None) -> dict[str, Any]:
+        """Train all rounds, judge, and write the record.
+
+        Args:
+            report: called after each round with the number of rounds done and the record.
+
+        Returns:
+            the run record.
+
+        Raises:
+            MediSwarmError: whatever ended the run; the record says so too.
+        """
+        centre = self.centre
+        try:
+            order = centre.admit({name: site.introduce() for name, site in self.sites.items()}, {})
+            for round_ in range(self.job.workflow.rounds):
+                for name in order:
+                    centre.accept(name, self.sites[name].contribute(centre.order(round_)))
+                centre.end_round(round_)
+                if isinstance(self.job.workflow, Cyclic):
+                    self._judge(keep_predictions=False, weights=self.weights)
+                if report:
+                    report(round_ + 1, centre.ledger.record())
+            if not isinstance(self.job.workflow, Cyclic):
+                self._judge(keep_predictions=False, weights=self.weights)
+            centre.finish(self._judge(keep_predictions=True, weights=centre.best_weights()))
+        except MediSwarmError as error:
+            centre.ledger.fail(error)
+            raise
+        finally:
+            for site in self.sites.values():
+                site.close()
+        return centre.ledger.record()
+
+    @property
+    def weights(self) -> Weights:
+        """The shared weights as they are now."""
+        return self.centre.strategy.weights
+
+    def _judge(self, keep_predictions: bool, weights: Weights | None) -> Any:
+        said = {
+            name: site.judge(weights, self.centre.totals, keep_predictions)
+            for name, site in self.sites.items()
+        }
+        if not keep_predictions:
+            self.centre.judged(said)
+        return said

@@ -1,0 +1,188 @@
+"""A site's part of a run: introduce, train rounds, judge models.
+
+Every way of training goes through here: local, reference loop, simulator and
+real federation. It knows nothing of how its answers travel.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mediswarm import __version__
+from mediswarm.errors import DataError
+from mediswarm.pipelines.base import Cases, Pipeline, Site, SiteData
+from mediswarm.pipelines.counts import Counts
+from mediswarm.pipelines.learner import Learner, RoundPlan, Weights
+from mediswarm.spec import Cyclic, Job, Scaffold
+from mediswarm.training.control_variate import ControlVariate
+from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
+from mediswarm.training.predictions import write_predictions
+from mediswarm.training.seeds import seed_everything, seed_for
+from mediswarm.training.shared_weights import difference, shared_names
+from mediswarm.training.torch_learner import TorchLearner
+
+
+def _never() -> bool:
+    return False
+
+
+class SiteRun:
+    """One run at one site.
+
+    Args:
+        job: what is trained.
+        pipeline: the job's pipeline.
+        site: where.
+        run_dir: the site's own directory of this run; predictions are written there and stay.
+        stop: asked between steps; True ends the round early (abort).
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        pipeline: Pipeline[Any],
+        site: Site,
+        run_dir: Path,
+        stop: Callable[[], bool] = _never,
+    ) -> None:
+        self.job, self.pipeline, self.site, self.run_dir, self.stop = job, pipeline, site, run_dir, stop
+        self.data: SiteData | None = None
+        self.learner: Learner | None = None
+        self.control = ControlVariate()
+        self.statistics: Counts = {}
+
+    def introduce(self) -> Introduction:
+        """Read the site's data and say what the others need to know before round 0.
+
+        Raises:
+            DataError: whatever the pipeline finds wrong, and MS-D003 for an empty split.
+        """
+        self.data = self.pipeline.data(self.site)
+        sizes = {
+            "train": len(self.data.train),
+            "validation": len(self.data.validation),
+            "test": len(self.data.test),
+        }
+        for split in ("train", "validation"):
+            if not sizes[split]:
+                raise DataError("MS-D003", f"site {self.site.name} has no {split} cases")
+        self.statistics = self.pipeline.statistics(self.data)
+        return Introduction(
+            job_hash=self.job.hash,
+            versions={"mediswarm": __version__, "pipeline": f"{self.job.pipeline} {self.pipeline.version}"},
+            contract=self.pipeline.contract() | self.data.measured,
+            cases=sizes,
+            statistics=self.statistics,
+            metrics=self.pipeline.reported,
+        )
+
+    def contribute(self, order: Order) -> Contribution:
+        """One round: load the received weights, validate them, train, give back the difference."""
+        learner = self._learner(order.totals)
+        started = time.perf_counter()
+        learner.load(order.weights)
+        metrics = self._count(learner, self._data.validation)[0] if order.validate else {}
+        validated = time.perf_counter()
+        result = learner.train(self._plan(order))
+        trained = time.perf_counter()
+        update = difference(learner.weights(), order.weights)
+        control = None
+        if order.control is not None and result.lr_sum > 0:
+            control = self.control.renew(order.control, update, result.lr_sum)
+        events = self.statistics.get("events")
+        return Contribution(
+            round=order.round,
+            cases=result.cases,
+            steps=result.steps,
+            loss=result.loss,
+            update=update,
+            events=events[0] if events else None,
+            control=control,
+            metrics=metrics,
+            seconds={"validate": validated - started, "train": trained - validated},
+        )
+
+    def judge(self, weights: Weights | None, totals: Counts, keep_predictions: bool) -> Judgement:
+        """Count a model's right and wrong on this site's cases.
+
+        Args:
+            weights: the model, or None for the one that is loaded.
+            totals: summed statistics of all sites.
+            keep_predictions: also judge the test cases, and write the predictions of
+                both splits to ``<run_dir>/predictions/<split>.csv``.
+        """
+        started = time.perf_counter()
+        learner = self._learner(totals)
+        if weights is not None:
+            learner.load(weights)
+        validation, predicted = self._count(learner, self._data.validation)
+        test: Counts = {}
+        if keep_predictions:
+            columns, folder = self.pipeline.prediction_columns(), self.run_dir / "predictions"
+            write_predictions(folder / "validation.csv", self._data.validation, predicted, columns)
+            if len(self._data.test):
+                test, predicted = self._count(learner, self._data.test)
+                write_predictions(folder / "test.csv", self._data.test, predicted, columns)
+        return Judgement(validation, test, time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Release what the learner holds."""
+        if self.learner is not None:
+            self.learner.close()
+
+    @property
+    def _data(self) -> SiteData:
+        if self.data is None:
+            self.introduce()
+        assert self.data is not None  # noqa: S101 - introduce() has just set it
+        return self.data
+
+    def _learner(self, totals: Counts) -> Learner:
+        if self.learner is None:
+            data = self._data
+            self.pipeline.agree(totals)
+            seed_everything(seed_for(self.job, "", 0, "model"))
+            self.learner = self.pipeline.learner(data, self.job.training, self.site) or TorchLearner(
+                self.pipeline, data, self.job.training, self.site.device
+            )
+        return self.learner
+
+    def _plan(self, order: Order) -> RoundPlan:
+        workflow = self.job.workflow
+        return RoundPlan(
+            round=order.round,
+            rounds=workflow.rounds,
+            seed=seed_for(self.job, self.site.name, order.round),
+            proximal_mu=0.0 if isinstance(workflow, Scaffold | Cyclic) else workflow.proximal_mu,
+            control=self.control.correction(order.control) if order.control is not None else None,
+            stop=self.stop,
+        )
+
+    def _count(self, learner: Learner, cases: Cases) -> tuple[Counts, Any]:
+        predictions = learner.predict(cases)
+        counts = self.pipeline.count(predictions.outputs, predictions.targets)
+        judged = float(len(cases))
+        return counts | {"judged_cases": [judged], "judged_loss": [predictions.loss * judged]}, predictions
+
+
+def initial_weights(job: Job, pipeline: Pipeline[Any], totals: Counts) -> tuple[Weights, set[str], str]:
+    """The model that every run of the job starts from.
+
+    Returns:
+        all its weights, the names of its trainable parameters, and its class.
+    """
+    pipeline.agree(totals)
+    seed_everything(seed_for(job, "", 0, "model"))
+    model = pipeline.model()
+    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    trainable = {name for name, value in model.named_parameters() if value.requires_grad}
+    return weights, trainable, type(model).__name__
+
+
+def shared_of(job: Job, pipeline: Pipeline[Any], weights: Weights) -> Weights:
+    """Those of `weights` that the job and the pipeline let leave a site."""
+    names = shared_names(weights, (*job.exchange.exclude, *pipeline.local_parameters))
+    return {name: weights[name] for name in names}
