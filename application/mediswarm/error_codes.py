@@ -34,6 +34,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "A required option is missing or contradicts another",
         "Run the command with --help to see its options.",
     ),
+    "MS-U005": ErrorCode("A site's name cannot be used", "Use letters, digits, - and _, starting with a letter, at most 63; rename the site's folder."),
     # job files
     "MS-J001": ErrorCode(
         "The job file cannot be read",
@@ -70,6 +71,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "The job refers to a file outside its own folder",
         "Copy the file into the job's folder; a job is one folder.",
     ),
+    "MS-J012": ErrorCode("A job without consent to code brings code", "Submit the job with `mediswarm`, which places its code where the site's policy sees it."),
     # pipelines
     "MS-P001": ErrorCode(
         "No pipeline of this name",
@@ -82,6 +84,10 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "MS-P003": ErrorCode(
         "The pipeline breaks the pipeline interface",
         "See docs/developer.md; `mediswarm job test PATH` checks every rule.",
+    ),
+    "MS-P004": ErrorCode(
+        "The pipeline's learner cannot do what the job asks of it",
+        "Change the setting named in the message, or use a pipeline whose learner has it.",
     ),
     # data, of any kind
     "MS-D001": ErrorCode("A check of the site's data failed", "Run `mediswarm check` to see every finding."),
@@ -102,6 +108,133 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "MS-D103": ErrorCode(
         "A row of a table cannot be read", "Give the row named one cell for each column of the header."
+    ),
+    "MS-D104": ErrorCode(
+        "Ids were changed by a spreadsheet program",
+        "Export the table again with the id columns formatted as text.",
+    ),
+    "MS-D105": ErrorCode("A cell that must be filled is empty", "Fill the cell, or remove the row."),
+    # data: splits and labels
+    "MS-D110": ErrorCode("A patient is in more than one split", "Put all images of a patient into one split."),
+    "MS-D111": ErrorCode("An id stands more than once in a table", "Keep one row for each id."),
+    "MS-D112": ErrorCode(
+        "Ids of the split table are not annotated",
+        "Annotate these cases, or remove their rows from the split table.",
+    ),
+    "MS-D113": ErrorCode(
+        "Cases have no image", "Add the images, or remove the cases from the split table."
+    ),
+    "MS-D114": ErrorCode(
+        "The split table has no row of the job's fold",
+        "Set the job's config.fold to a fold of the table, or correct the column Fold.",
+    ),
+    "MS-D115": ErrorCode("The split table names an unknown split", "Write train, val or test."),
+    "MS-D116": ErrorCode(
+        "A label is not one of the job's ordered classes", "Code the labels as the message says."
+    ),
+    "MS-D117": ErrorCode(
+        "A class has no case in a split",
+        "This is legal; metrics of the class are n/a at this site. Check that the labels are coded as declared.",
+    ),
+    "MS-D118": ErrorCode(
+        "Cases are in no split and not used", "Add them to the split table if they should be used."
+    ),
+    "MS-D119": ErrorCode(
+        "One image stands under several ids", "Remove the copies, or correct what was exported twice."
+    ),
+    # data: volumes
+    "MS-D120": ErrorCode(
+        "An image cannot be opened",
+        "Give the account that runs MediSwarm permission to read the file, or restore it.",
+    ),
+    "MS-D121": ErrorCode("An image is truncated or corrupt", "Export or copy the image again."),
+    "MS-D122": ErrorCode(
+        "An image holds NaN or infinite voxels", "Repeat the preprocessing that wrote the image."
+    ),
+    "MS-D123": ErrorCode(
+        "An image is constant", "Export the image again; it holds no information as it is."
+    ),
+    "MS-D124": ErrorCode(
+        "An image does not have three axes", "Save one three-dimensional volume in each file."
+    ),
+    "MS-D125": ErrorCode(
+        "Images of a site differ in orientation or spacing",
+        "Bring all images to one orientation and spacing with the same preprocessing.",
+    ),
+    "MS-D126": ErrorCode(
+        "Images of a site differ in size", "Check that all were cropped by the same preprocessing."
+    ),
+    # data: tables, and the pipelines on them
+    "MS-D201": ErrorCode(
+        "A table has columns that the job does not declare",
+        "Take the columns out of the table, or name them under `ignore` in the job's config.",
+    ),
+    "MS-D202": ErrorCode(
+        "A cell of a numeric column is not a number",
+        "Write plain numbers with a decimal point; leave the cell empty where the value is missing.",
+    ),
+    "MS-D203": ErrorCode(
+        "A number is out of the declared range",
+        "Correct the value at its source; leave the cell empty where it was never measured.",
+    ),
+    "MS-D204": ErrorCode(
+        "A numeric column looks to be in another unit than the declared one",
+        "Convert the column to the declared unit; all sites measure in it.",
+    ),
+    "MS-D205": ErrorCode(
+        "A cell of a categorical column holds a text that is not declared",
+        "Write one of the declared categories, spelt exactly as in the job.",
+    ),
+    "MS-D206": ErrorCode(
+        "Values are missing where the job declares that none may be",
+        "Fill in the values or take the rows out; whether to impute is for the job to declare.",
+    ),
+    "MS-D207": ErrorCode(
+        "A label is not one that the job declares",
+        "Code the labels as the job does; take out rows whose label is not known.",
+    ),
+    "MS-D208": ErrorCode(
+        "Rows share an id or have none",
+        "Give each row an id of its own; name the patient in a column of its own.",
+    ),
+    "MS-D209": ErrorCode(
+        "A row names no split", "Write train, validation or test in the split column."
+    ),
+    "MS-D210": ErrorCode(
+        "A patient stands in more than one split",
+        "Give all rows of a patient the same split.",
+    ),
+    "MS-D211": ErrorCode(
+        "Rows repeat others in every input and in the label",
+        "Make sure that these are different people, and take out rows that were exported twice.",
+    ),
+    "MS-D212": ErrorCode(
+        "Missing values will be imputed, as the job declares",
+        "Nothing, if as many are missing as you expect; otherwise look at how the table was exported.",
+    ),
+    "MS-D221": ErrorCode(
+        "The list of features is not usable",
+        "Write one feature name on each line of the file, each once.",
+    ),
+    "MS-D241": ErrorCode(
+        "The data directory holds no CIFAR-10 that can be read",
+        "Put cifar-10-python.tar.gz, its extracted folder or one .npz file into the data directory.",
+    ),
+    "MS-D242": ErrorCode(
+        "A CIFAR-10 file is not the published one",
+        "The file is damaged or was changed; delete it and download it again.",
+    ),
+    "MS-D243": ErrorCode(
+        "A CIFAR-10 file asks for code to be run when it is opened",
+        "Do not use this file; download the data set from its publisher.",
+    ),
+    "MS-D244": ErrorCode(
+        "The job's config does not declare this site",
+        "Name the site under `sites` in the job's config, or use one of those listed in the message.",
+    ),
+    "MS-D245": ErrorCode(
+        "A download failed",
+        "Check network and proxy, or download the file by other means and put it into the data directory.",
     ),
     # the contract between sites
     "MS-C001": ErrorCode(
@@ -124,6 +257,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Contributions cannot be weighted as the job asks",
         "Use workflow.weights: cases, or a pipeline that counts events.",
     ),
+    "MS-C006": ErrorCode("Sites trained from different models", "Start the run again; if it recurs, a site runs another version: compare `mediswarm doctor` reports."),
     # runs
     "MS-R001": ErrorCode(
         "Something unforeseen happened at a site",
@@ -167,6 +301,36 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "MS-A003": ErrorCode(
         "The checkpoint's bytes are not those described", "The file was changed or truncated; copy it again."
+    ),
+    # evaluation
+    "MS-E001": ErrorCode(
+        "A predictions file cannot be read",
+        "Evaluate again, so that the site writes the file anew.",
+    ),
+    "MS-E002": ErrorCode(
+        "A predictions file has other columns than the pipeline's classes ask for",
+        "Evaluate it with the job that wrote it; classes and their order must be the same.",
+    ),
+    "MS-E003": ErrorCode(
+        "Predictions are not probabilities",
+        "Check that the model did not diverge and that the pipeline's predict() returns probabilities; "
+        "do not edit the file by hand.",
+    ),
+    "MS-E004": ErrorCode(
+        "A target in a predictions file is not a class index",
+        "Evaluate with the job that wrote the file; targets count from 0 in the order of its classes.",
+    ),
+    "MS-E005": ErrorCode(
+        "A case stands twice in a predictions file",
+        "Give the case one id in one split; then evaluate again.",
+    ),
+    "MS-E006": ErrorCode(
+        "Two models were judged on different cases",
+        "Evaluate both models on the same split of the same data; then compare again.",
+    ),
+    "MS-E007": ErrorCode(
+        "The same result stands twice",
+        "Give each site, method and metric once; remove the superseded evaluation.",
     ),
     # host
     "MS-H001": ErrorCode("The scratch directory cannot be written", "Choose a writable --scratch directory."),

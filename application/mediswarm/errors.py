@@ -22,6 +22,7 @@ is generated.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mediswarm.error_codes import ERROR_CODES
 
@@ -67,7 +68,7 @@ class MediSwarmError(Exception):
         where = f"{self.place}: " if self.place else ""
         return f"error[{self.code}] {where}{self.message}\n  hint: {self.repair}"
 
-    def as_dict(self) -> dict[str, str | int | None]:
+    def as_dict(self) -> dict[str, Any]:
         """The error for machines (``--json``)."""
         return {
             "code": self.code,
@@ -75,6 +76,7 @@ class MediSwarmError(Exception):
             "repair": self.repair,
             "file": self.file,
             "line": self.line,
+            "exit_code": self.exit_code,
         }
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -125,6 +127,13 @@ class ArtefactError(MediSwarmError):
 
 class HostError(MediSwarmError):
     exit_code = 10
+
+
+def error_from_dict(said: dict[str, Any]) -> MediSwarmError:
+    """The error that :meth:`MediSwarmError.as_dict` described, of the class its exit code names."""
+    kinds = {kind.exit_code: kind for kind in MediSwarmError.__subclasses__() if kind is not PipelineError}
+    kind = kinds.get(said.get("exit_code", 1), MediSwarmError)
+    return kind(said["code"], said["message"], repair=said["repair"], file=said["file"], line=said["line"])
 
 
 def code_of(error: BaseException) -> str:

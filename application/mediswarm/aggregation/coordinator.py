@@ -7,7 +7,7 @@ from typing import Any
 
 from mediswarm.aggregation.admission import admit
 from mediswarm.aggregation.find import strategy_for
-from mediswarm.aggregation.ledger import Ledger
+from mediswarm.aggregation.ledger import Ledger, Watch
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
@@ -25,9 +25,11 @@ class Coordinator:
     site, `end_round`; then `judged` with the last model, and `finish`.
     """
 
-    def __init__(self, job: Job, pipeline: Pipeline[Any], folder: Path, run_id: str) -> None:
+    def __init__(
+        self, job: Job, pipeline: Pipeline[Any], folder: Path, run_id: str, watch: Watch | None = None
+    ) -> None:
         self.job, self.pipeline, self.folder = job, pipeline, folder
-        self.ledger = Ledger(job, pipeline, folder, run_id)
+        self.ledger = Ledger(job, pipeline, folder, run_id, watch)
         self.totals: Counts = {}
         self.received: dict[str, Judgement] = {}
         self.model = 0

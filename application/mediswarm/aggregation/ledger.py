@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +20,7 @@ from mediswarm.spec.workflow import required
 from mediswarm.training.artefact import write_whole
 from mediswarm.training.crossing import Contribution, Introduction, Judgement
 
+Watch = Callable[[dict[str, Any]], None]
 State = Literal["running", "succeeded", "failed", "crashed", "timed out", "stopped"]
 COLUMNS = (
     "round", "site", "state", "reason", "cases", "steps", "weight", "loss", "validate_s", "train_s", "metric",
@@ -39,6 +41,7 @@ class Ledger:
     pipeline: Pipeline[Any]
     folder: Path
     run_id: str
+    watch: Watch | None = None
     state: State = "running"
     error: dict[str, Any] | None = None
     participants: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -96,7 +99,7 @@ class Ledger:
         Raises:
             RunFailed: MS-R002 below quorum, MS-R009 when the metric is undefined everywhere.
         """
-        sites = [row["site"] for row in self.rows if row["round"] == round_ and row["state"] == "contributed"]
+        sites = sorted(row["site"] for row in self.rows if row["round"] == round_ and row["state"] == "contributed")
         reasons = {
             row["site"]: row["reason"] for row in self.rows if row["round"] == round_ and row["reason"]
         }
@@ -159,13 +162,16 @@ class Ledger:
         """End the run as what the error says: failed, crashed, timed out or stopped."""
         states: dict[int, State] = {7: "crashed", 8: "timed out"}
         state: State = "stopped" if error.code == "MS-R007" else states.get(error.exit_code, "failed")
-        self._end(state, error.as_dict() | {"exit_code": error.exit_code})
+        self._end(state, error.as_dict())
 
     def event(self, kind: str, **fields: Any) -> None:
-        """Append one line to events.jsonl; what a live view reads."""
+        """Append one line to events.jsonl, what a live view reads, and tell the watcher."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        event = {"time": _now(), "event": kind, **fields}
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"time": _now(), "event": kind, **fields}) + "\n")
+            stream.write(json.dumps(event) + "\n")
+        if self.watch:
+            self.watch(event)
 
     def record(self) -> dict[str, Any]:
         """The run record as it stands."""

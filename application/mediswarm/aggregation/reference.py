@@ -6,20 +6,18 @@ which NVFlare runs are held), and carries studies with many seeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mediswarm.aggregation.coordinator import Coordinator
+from mediswarm.aggregation.ledger import Watch
 from mediswarm.errors import MediSwarmError
 from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.learner import Weights
-from mediswarm.spec import Cyclic, Job
+from mediswarm.spec import Cyclic, FedAvg, Job
 from mediswarm.training.site_run import SiteRun
-
-Report = Callable[[int, dict[str, Any]], None]
-
 
 class ReferenceRun:
     """One run in this process.
@@ -29,20 +27,25 @@ class ReferenceRun:
         sites: who takes part.
         folder: the run directory; predictions go to ``<folder>/sites/<SITE>/predictions``.
         run_id: the run's name in its record.
+        watch: called with each event of the run as it happens.
     """
 
-    def __init__(self, job: Job, sites: Iterable[Site], folder: Path, run_id: str = "reference") -> None:
+    def __init__(
+        self,
+        job: Job,
+        sites: Iterable[Site],
+        folder: Path,
+        run_id: str = "reference",
+        watch: Watch | None = None,
+    ) -> None:
         self.job = job
-        self.centre = Coordinator(job, load_pipeline(job), folder, run_id)
+        self.centre = Coordinator(job, load_pipeline(job), folder, run_id, watch)
         self.sites = {
             site.name: SiteRun(job, load_pipeline(job), site, folder / "sites" / site.name) for site in sites
         }
 
-    def run(self, report: Report | None = None) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Train all rounds, judge, and write the record.
-
-        Args:
-            report: called after each round with the number of rounds done and the record.
 
         Returns:
             the run record.
@@ -59,8 +62,6 @@ class ReferenceRun:
                 centre.end_round(round_)
                 if isinstance(self.job.workflow, Cyclic):
                     self._judge(keep_predictions=False, weights=self.weights)
-                if report:
-                    report(round_ + 1, centre.ledger.record())
             if not isinstance(self.job.workflow, Cyclic):
                 self._judge(keep_predictions=False, weights=self.weights)
             centre.finish(self._judge(keep_predictions=True, weights=centre.best_weights()))
@@ -85,3 +86,9 @@ class ReferenceRun:
         if not keep_predictions:
             self.centre.judged(said)
         return said
+
+
+def local_variant(job: Job) -> Job:
+    """The same job for one site alone: as many rounds of the same work, and nobody to average with."""
+    workflow = FedAvg(rounds=job.workflow.rounds, round_budget=job.workflow.round_budget)
+    return job.varied(workflow=workflow)

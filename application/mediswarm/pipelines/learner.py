@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mediswarm.errors import ContractError
+
 if TYPE_CHECKING:
+    from torch import nn
+
     from mediswarm.pipelines.base import Cases
 
 Weights = dict[str, torch.Tensor]
@@ -93,3 +97,19 @@ class Learner(ABC):
 
     def close(self) -> None:
         """Release workers and device memory."""
+
+
+def load_state(model: nn.Module, weights: Weights) -> None:
+    """Copy `weights` into the parameters and buffers of `model` that they name.
+
+    Raises:
+        ContractError: MS-C003 when a name or shape is not the model's.
+    """
+    own = model.state_dict()
+    for name, value in weights.items():
+        if name not in own or own[name].shape != value.shape:
+            have = tuple(own[name].shape) if name in own else "no such parameter"
+            raise ContractError(
+                "MS-C003", f"received {name} of shape {tuple(value.shape)}; the model has {have}"
+            )
+        own[name].copy_(value)

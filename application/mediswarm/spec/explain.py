@@ -32,9 +32,7 @@ def explain(
     """
     problems = error.errors()
     first = problems[0]
-    at = prefix + tuple(
-        part for part in first["loc"] if (*prefix, part) in lines or not _is_tag(part, first["loc"])
-    )
+    at = _place(prefix, first, lines)
     shown = ".".join(str(part) for part in at) or "the document"
     message, repair, own_code = _say(first, shown, model)
     if len(problems) > 1:
@@ -42,9 +40,18 @@ def explain(
     return JobError(code or own_code, message, repair=repair, file=file, line=_line(at, lines))
 
 
-def _is_tag(part: str | int, loc: tuple[str | int, ...]) -> bool:
-    """Pydantic puts the tag of a discriminated union into the location: `workflow.fedavg.rounds`."""
-    return len(loc) > 1 and loc[0] == "workflow" and part == loc[1]
+def _place(prefix: KeyPath, problem: Any, lines: dict[KeyPath, int]) -> KeyPath:
+    """Where the problem stands in the file.
+
+    Pydantic also names the tag of a discriminated union, as in `workflow.fedavg.rounds`;
+    what is not a key of the file is left out, but for a missing key.
+    """
+    at = prefix
+    for part in problem["loc"]:
+        if not lines or (*at, part) in lines:
+            at = (*at, part)
+    last = problem["loc"][-1] if problem["loc"] else None
+    return (*at, last) if problem["type"] == "missing" and at[-1:] != (last,) else at
 
 
 def _say(problem: Any, shown: str, model: type[BaseModel]) -> tuple[str, str | None, str]:

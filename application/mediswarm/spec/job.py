@@ -66,6 +66,16 @@ class Job(Strict):
         """The folder that holds job.yml."""
         return self._folder
 
+    def at(self, folder: Path) -> Self:
+        """This job, read from `folder`."""
+        self._folder = folder
+        return self
+
+    def varied(self, **sections: Any) -> Self:
+        """The same job with whole sections replaced, validated anew; it has a hash of its own."""
+        given = {name: value.model_dump() if isinstance(value, Strict) else value for name, value in sections.items()}
+        return type(self).model_validate(self.model_dump() | given).at(self.folder)
+
     @property
     def ships_code(self) -> bool:
         """Whether the pipeline is a file of the job, so that sites must consent to job code."""

@@ -56,5 +56,4 @@ def load_job_with_lines(path: Path | str) -> tuple[Job, dict[KeyPath, int]]:
                 file=file,
                 line=lines.get(key),
             )
-    job._folder = folder
-    return job, lines
+    return job.at(folder), lines

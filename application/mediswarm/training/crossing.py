@@ -68,3 +68,12 @@ class Judgement:
     validation: Counts
     test: Counts = field(default_factory=dict)
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class JudgeOrder:
+    """What the others ask of a site that judges a model; no weights mean the model it holds."""
+
+    weights: Weights | None
+    totals: Counts
+    keep_predictions: bool

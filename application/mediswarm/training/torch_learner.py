@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from mediswarm.errors import ContractError, HostError, RunFailed
+from mediswarm.errors import HostError, RunFailed
 from mediswarm.pipelines.base import Cases, Pipeline, SiteData
-from mediswarm.pipelines.learner import Learner, Predictions, RoundPlan, RoundResult, Weights
+from mediswarm.pipelines.learner import Learner, Predictions, RoundPlan, RoundResult, Weights, load_state
 from mediswarm.spec import Optimizer, Training
 from mediswarm.training.batches import ordered_batches, training_batches
 from mediswarm.training.pace import batches_per_round, learning_rate_factor, steps_per_round
@@ -40,14 +40,7 @@ class TorchLearner(Learner):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast is torch.float16)
 
     def load(self, weights: Weights) -> None:
-        own = self.model.state_dict()
-        for name, value in weights.items():
-            if name not in own or own[name].shape != value.shape:
-                have = tuple(own[name].shape) if name in own else "no such parameter"
-                raise ContractError(
-                    "MS-C003", f"received {name} of shape {tuple(value.shape)}; the model has {have}"
-                )
-            own[name].copy_(value)
+        load_state(self.model, weights)
 
     def weights(self) -> Weights:
         return {name: value.detach().cpu() for name, value in self.model.state_dict().items()}

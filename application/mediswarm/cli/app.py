@@ -1,0 +1,65 @@
+"""`mediswarm`: puts the commands together, and turns every error into words and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import typer
+
+from mediswarm import __version__
+from mediswarm.cli import check, demo, doctor, job, simulate, train
+from mediswarm.errors import MediSwarmError
+
+app = typer.Typer(
+    name="mediswarm",
+    help="Hospitals train one model together; no patient's data leaves a hospital.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(job.app, name="job")
+app.command("check")(check.check)
+app.command("train")(train.train)
+app.command("simulate")(simulate.simulate)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mediswarm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Options of all commands."""
+
+
+def main() -> None:
+    """Run the command line; what `mediswarm` starts."""
+    try:
+        app()
+    except MediSwarmError as error:
+        if "--json" in sys.argv:
+            typer.echo(json.dumps({"error": error.as_dict()}))
+        typer.echo(error.describe(), err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing of the run is running any more", err=True)
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the last net: a user never sees a stack trace
+        sys.exit(_unforeseen(error))
+
+
+def _unforeseen(error: Exception) -> int:
+    with tempfile.NamedTemporaryFile("w", prefix="mediswarm-", suffix=".log", delete=False) as stream:
+        traceback.print_exception(error, file=stream)
+    wrapped = MediSwarmError("MS-R001", f"{type(error).__name__}: {error}", file=Path(stream.name))
+    typer.echo(wrapped.describe(), err=True)
+    return wrapped.exit_code

@@ -1,0 +1,107 @@
+"""`mediswarm job`: validate, show, list, test and write jobs."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from mediswarm.cli.arguments import DataOption, JobArgument, JsonOption, data_directory, job_named
+from mediswarm.pipelines.find import load_pipeline
+from mediswarm.spec import Job, load_job
+from mediswarm.spec.catalogue import job_folders
+from mediswarm.spec.skeleton import write_skeleton
+
+app = typer.Typer(help="Validate, show, list, test and write jobs.", no_args_is_help=True)
+
+
+@app.command()
+def validate(job: JobArgument, json: JsonOption = False) -> None:
+    """Check a job and its pipeline's config; the first error names key, line and repair."""
+    spec = job_named(job)
+    load_pipeline(spec)
+    if json:
+        typer.echo(json_module.dumps({"name": spec.name, "hash": spec.hash, "valid": True}))
+    else:
+        typer.echo(f"{spec.name} is valid\nhash {spec.hash}")
+
+
+@app.command()
+def show(job: JobArgument, json: JsonOption = False) -> None:
+    """Print a job with every default filled in, its hash, contract, metrics, and what is exchanged."""
+    spec = job_named(job)
+    pipeline = load_pipeline(spec)
+    document = spec.model_dump(mode="json")
+    document["config"] = pipeline.config.model_dump(mode="json")
+    about = {
+        "hash": spec.hash,
+        "ships_code": spec.ships_code,
+        "contract": pipeline.contract(),
+        "metrics": list(pipeline.reported),
+        "stays_local": [*spec.exchange.exclude, *pipeline.local_parameters],
+    }
+    if json:
+        typer.echo(json_module.dumps({"job": document, "about": about}))
+    else:
+        typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True) + "\n# derived")
+        typer.echo(yaml.safe_dump(about, sort_keys=False, allow_unicode=True))
+
+
+@app.command("list")
+def list_(json: JsonOption = False) -> None:
+    """List the jobs that come with MediSwarm."""
+    jobs = [load_job(folder) for folder in job_folders()]
+    if json:
+        rows = [
+            {"name": job.name, "pipeline": job.pipeline, "workflow": job.workflow.name, "description": job.description}
+            for job in jobs
+        ]
+        typer.echo(json_module.dumps(rows))
+        return
+    table = Table()
+    for column in ("job", "pipeline", "workflow", "rounds", "question"):
+        table.add_column(column)
+    for job in jobs:
+        table.add_row(job.name, job.pipeline, job.workflow.name, str(job.workflow.rounds), job.description)
+    Console().print(table)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The job's name, which is its folder's too.")],
+    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Where to make the folder.")] = Path(),
+) -> None:
+    """Write a working skeleton: job.yml, pipeline.py and README.md."""
+    folder = write_skeleton(name, into)
+    typer.echo(f"wrote {folder}\nnext: mediswarm job test {folder}")
+
+
+@app.command()
+def test(
+    job: JobArgument,
+    data: DataOption = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="NAME", help="Site to read [default: the first in the data].")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Run the contract test: does this pipeline keep every rule of the interface?"""
+    from mediswarm.preflight.board import show_board
+    from mediswarm.preflight.pipeline_contract import test_pipeline
+
+    findings = test_pipeline(job_named(job), data_directory(data), site)
+    raise typer.Exit(show_board(findings, title=f"contract test of {job}", as_json=json))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of job.yml, for editors."""
+    document = Job.model_json_schema()
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    document["title"] = "MediSwarm job"
+    typer.echo(json_module.dumps(document, indent=2))

@@ -1,0 +1,48 @@
+"""`mediswarm simulate`: a whole federation on this machine."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+from mediswarm.cli.arguments import (
+    DataOption,
+    DeviceOption,
+    JobArgument,
+    JsonOption,
+    OutOption,
+    data_directory,
+    job_named,
+    run_directory,
+    sites_of,
+)
+from mediswarm.cli.run_view import RunView, show_record
+from mediswarm.pipelines.find import load_pipeline
+
+
+def simulate(
+    job: JobArgument,
+    data: DataOption = None,
+    sites: Annotated[
+        str | None, typer.Option("--sites", metavar="A,B,C", help="Sites that take part [default: all in the data].")
+    ] = None,
+    out: OutOption = None,
+    device: DeviceOption = "cpu",
+    json: JsonOption = False,
+) -> None:
+    """Run a job on NVFlare's simulator, one process for each site."""
+    spec = job_named(job)
+    data_dir = data_directory(data)
+    names = sites_of(load_pipeline(spec), data_dir, sites)
+    folder = run_directory(out, spec)
+    # NVFlare is imported only by the commands that need it
+    from mediswarm.flare.simulator import simulate as run
+
+    with RunView(f"{spec.name}, {len(names)} sites", spec.workflow.rounds, spec.selection.metric) as view:
+        record = run(spec, names, folder, data_dir, device, watch=view.event)
+    if json:
+        typer.echo(json_module.dumps(record))
+    else:
+        show_record(record, folder)

@@ -1,0 +1,44 @@
+"""`mediswarm train`: local training at one site."""
+
+from __future__ import annotations
+
+import json as json_module
+
+import typer
+
+from mediswarm.aggregation.reference import ReferenceRun, local_variant
+from mediswarm.cli.arguments import (
+    DataOption,
+    DeviceOption,
+    JobArgument,
+    JsonOption,
+    OutOption,
+    ScratchOption,
+    SiteOption,
+    data_directory,
+    job_named,
+    run_directory,
+)
+from mediswarm.cli.run_view import RunView, show_record
+from mediswarm.pipelines.base import Site
+
+
+def train(
+    job: JobArgument,
+    site: SiteOption,
+    data: DataOption = None,
+    out: OutOption = None,
+    scratch: ScratchOption = None,
+    device: DeviceOption = "cpu",
+    json: JsonOption = False,
+) -> None:
+    """Train a job on one site's data alone: as many rounds of the same work as in the federation."""
+    spec = local_variant(job_named(job))
+    where = Site(site, data_directory(data), scratch, device)
+    folder = run_directory(out, spec)
+    with RunView(f"{spec.name} at {site}", spec.workflow.rounds, spec.selection.metric) as view:
+        record = ReferenceRun(spec, [where], folder, run_id=folder.name, watch=view.event).run()
+    if json:
+        typer.echo(json_module.dumps(record))
+    else:
+        show_record(record, folder)

@@ -1,0 +1,1 @@
+"""MediSwarm on NVFlare: the only package, with provision, that imports nvflare."""

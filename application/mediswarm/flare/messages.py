@@ -1,0 +1,66 @@
+"""The crossing dataclasses as NVFlare messages and back.
+
+A message holds named tensors, numbers, and short texts, in the fields of one
+dataclass of :mod:`mediswarm.training.crossing`; an error is a stable code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.shareable import Shareable
+from nvflare.app_opt.pt.decomposers import TensorDecomposer
+from nvflare.fuel.utils import fobs
+
+from mediswarm.errors import RunCrashed
+
+T = TypeVar("T")
+_ERROR = "mediswarm_error"
+
+INTRODUCE, CONTRIBUTE, JUDGE = "introduce", "contribute", "judge"
+AGGREGATE = "aggregate"
+TASKS = (INTRODUCE, CONTRIBUTE, JUDGE, AGGREGATE)
+
+
+def register_tensors() -> None:
+    """Let torch tensors travel as safetensors bytes; needed once in every process."""
+    fobs.register(TensorDecomposer)
+
+
+def pack(value: Any) -> Shareable:
+    """A dataclass as a message; tensors are not copied."""
+    message = Shareable()
+    for field in fields(value):
+        message[field.name] = getattr(value, field.name)
+    return message
+
+
+def unpack(kind: type[T], message: Shareable) -> T:
+    """A message as the dataclass `kind`.
+
+    Raises:
+        RunCrashed: MS-R008 when a field is missing.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    missing = [name for name in names if name not in message]
+    if missing:
+        raise RunCrashed("MS-R008", f"a message of kind {kind.__name__} came without {', '.join(missing)}")
+    return kind(**{name: message[name] for name in names})
+
+
+def pack_error(code: str) -> Shareable:
+    """What a site answers when it cannot: the stable code and nothing else."""
+    message = Shareable()
+    message[_ERROR] = code
+    return message
+
+
+def error_in(message: Shareable) -> str | None:
+    """The code of a failed answer; None for a good one."""
+    if _ERROR in message:
+        return str(message[_ERROR])
+    if message.get_return_code() == ReturnCode.TASK_ABORTED:
+        return "MS-R007"
+    return None if message.get_return_code() == ReturnCode.OK else "MS-R006"

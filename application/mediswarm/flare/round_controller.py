@@ -1,0 +1,163 @@
+"""The server's end of a run in NVFlare: ask sites, wait within the round budget, never lose an answer silently."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+
+from nvflare.apis.client import Client
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.impl.controller import Controller
+from nvflare.apis.controller_spec import ClientTask, Task
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+
+from mediswarm.aggregation.ledger import Ledger
+from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, RunTimedOut
+from mediswarm.flare.job_folder import deployed_job, run_folder
+from mediswarm.flare.messages import error_in, register_tensors
+from mediswarm.pipelines.find import load_pipeline
+from mediswarm.spec import Job
+from mediswarm.spec.workflow import Quorum, required
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.02
+"""How often the server looks for answers; NVFlare's default of 0.2 s and more is paid at every task."""
+
+Accept = Callable[[str, Shareable], None]
+
+
+class RoundController(Controller):
+    """What server and swarm workflows share: the order of a run and the asking.
+
+    Args:
+        job: the name of the MediSwarm job in the deployed app.
+    """
+
+    def __init__(self, job: str) -> None:
+        super().__init__(task_check_period=POLL_S)
+        self.job = job
+
+    def start_controller(self, fl_ctx: FLContext) -> None:
+        register_tensors()
+
+    def stop_controller(self, fl_ctx: FLContext) -> None:
+        """Nothing is held beyond the run."""
+
+    def control_flow(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
+        """Run the job from the first introduction to the record; every end is written there."""
+        job = deployed_job(fl_ctx, self.job)
+        ledger: Ledger | None = None
+        try:
+            ledger = self.prepare(job, fl_ctx)
+            self.run(abort_signal, fl_ctx)
+        except MediSwarmError as error:
+            self._end(ledger or _early_ledger(job, fl_ctx), error, fl_ctx)
+        except Exception as error:  # noqa: BLE001 - the record must say how the run ended
+            log.exception("the run ended unexpectedly")
+            crash = RunCrashed("MS-R008", f"{type(error).__name__} in the server's workflow")
+            self._end(ledger or _early_ledger(job, fl_ctx), crash, fl_ctx)
+
+    @abstractmethod
+    def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
+        """Set up the run's state; gives its ledger."""
+
+    @abstractmethod
+    def run(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
+        """All rounds and the final judgement."""
+
+    def ask(
+        self,
+        task: str,
+        message: Shareable,
+        sites: list[str],
+        budget: float,
+        abort_signal: Signal,
+        fl_ctx: FLContext,
+        accept: Accept,
+    ) -> dict[str, str]:
+        """Put one task to `sites` and wait until all have answered or the budget ends.
+
+        Args:
+            task: name of the task.
+            message: the same for every site; must not be changed meanwhile.
+            sites: whom to ask.
+            budget: seconds.
+            abort_signal: ends the waiting.
+            fl_ctx: NVFlare's context.
+            accept: called with each good answer, one at a time; an error it raises
+                counts as that site's.
+
+        Returns:
+            for every site that gave no good answer, the code of the reason.
+
+        Raises:
+            RunFailed: MS-R007 when the run is aborted.
+        """
+        failed: dict[str, str] = {}
+        answered: set[str] = set()
+
+        def received(client_task: ClientTask, fl_ctx: FLContext) -> None:
+            site, answer = client_task.client.name, client_task.result
+            client_task.result = None  # NVFlare would keep every site's tensors until the task ends
+            code = error_in(answer)
+            if code is None:
+                try:
+                    accept(site, answer)
+                except MediSwarmError as error:
+                    log.warning("answer of %s to %s was refused: %s", site, task, error)
+                    code = error.code
+            if code is not None:
+                failed[site] = code
+            answered.add(site)
+
+        asked = Task(name=task, data=message, timeout=int(budget) + 1, result_received_cb=received)
+        # NVFlare 2.9 deep-copies a broadcast's data once, to guard against controllers
+        # that change it meanwhile; ours does not, and a copy of the model is dear.
+        asked._broadcast_data = message  # noqa: SLF001
+        self.broadcast(asked, fl_ctx, targets=sites, min_responses=len(sites))
+        while asked.completion_status is None:
+            if abort_signal.triggered:
+                self.cancel_task(asked)
+                raise RunFailed("MS-R007", "the run was aborted")
+            time.sleep(POLL_S)
+        silent = {site: "MS-R005" for site in sites if site not in answered}
+        return failed | silent
+
+    def process_result_of_unknown_task(
+        self, client: Client, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext
+    ) -> None:
+        """An answer after its task ended is recorded as late and otherwise ignored (R4)."""
+        log.warning("late answer of %s to task %s is ignored", client.name, task_name)
+
+    def site_names(self, fl_ctx: FLContext) -> list[str]:
+        """The sites that NVFlare deployed this job to, sorted."""
+        return sorted(client.name for client in fl_ctx.get_engine().get_clients())
+
+    def _end(self, ledger: Ledger, error: MediSwarmError, fl_ctx: FLContext) -> None:
+        log.error("%s", error)
+        ledger.fail(error)
+        self.system_panic(f"{error.code}: {error.message}", fl_ctx)
+
+
+def _early_ledger(job: Job, fl_ctx: FLContext) -> Ledger:
+    return Ledger(job, load_pipeline(job), run_folder(fl_ctx), fl_ctx.get_job_id())
+
+
+def require_quorum(failed: dict[str, str], sites: list[str], quorum: Quorum, what: str) -> None:
+    """Check that enough of `sites` answered.
+
+    Raises:
+        RunTimedOut: MS-R005 when only time was lacking.
+        RunFailed: MS-R002 otherwise.
+    """
+    answered, needed = len(sites) - len(failed), required(quorum, len(sites))
+    if answered >= needed:
+        return
+    reasons = ", ".join(f"{site} ({code})" for site, code in sorted(failed.items()))
+    if set(failed.values()) == {"MS-R005"}:
+        raise RunTimedOut("MS-R005", f"{what}: no answer within the round budget from {reasons}")
+    raise RunFailed("MS-R002", f"{what}: {answered} of {needed} sites answered; missing: {reasons}")

@@ -1,0 +1,187 @@
+"""A whole federation on this machine: NVFlare's simulator, one process for each site."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mediswarm.errors import RunCrashed, UsageError, error_from_dict
+from mediswarm.flare.build_job import build_job
+from mediswarm.flare.site_settings import environment_of
+from mediswarm.spec import Job
+
+Watch = Callable[[dict[str, Any]], None]
+
+SITE_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
+_NVFLARE_RUN = "simulate_job"
+_POLL_S = 0.1
+_GRACE_S = 10.0
+
+
+def simulate(
+    job: Job,
+    sites: list[str],
+    run_dir: Path,
+    data_dir: Path | None = None,
+    device: str = "cpu",
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Run a job on NVFlare's simulator.
+
+    Args:
+        job: what is trained.
+        sites: names of the sites; each has a folder in `data_dir`, unless the pipeline says otherwise.
+        run_dir: becomes the run directory: record, models, logs, and what each site
+            keeps under ``sites/<SITE>``.
+        data_dir: the sites' data, read-only.
+        device: the device of every site.
+        watch: called with each event of the run as it happens.
+
+    Returns:
+        the run record.
+
+    Raises:
+        UsageError: MS-U005 for a site name NVFlare cannot carry.
+        MediSwarmError: what the record says the run failed of; RunCrashed
+            MS-R006 or MS-R008 when a process died.
+    """
+    for site in sites:
+        if not SITE_NAME.match(site):
+            raise UsageError("MS-U005", f"{site!r} cannot be a site's name")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mediswarm-", ignore_cleanup_errors=True) as temporary:
+        workspace = Path(temporary) / "workspace"
+        nvflare_job = build_job(job, Path(temporary) / "job", len(sites))
+        scratch = run_dir / "scratch"
+        scratch.mkdir(exist_ok=True)
+        log = run_dir / "logs" / "simulator.log"
+        log.parent.mkdir(exist_ok=True)
+        environment = _environment(sites, environment_of(data_dir, scratch, device))
+        try:
+            with _started(nvflare_job, workspace, sites, log, environment) as process:
+                _follow(process, workspace, sites, watch)
+        finally:
+            _collect(workspace, run_dir, sites)
+    return _record(run_dir, log)
+
+
+def _environment(sites: list[str], settings: dict[str, str]) -> dict[str, str]:
+    # Sites share this machine's cores: more threads than cores make every site several times slower.
+    threads = str(max(1, len(os.sched_getaffinity(0)) // len(sites)))
+    return {**os.environ, **settings, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+
+
+@contextlib.contextmanager
+def _started(
+    nvflare_job: Path, workspace: Path, sites: list[str], log: Path, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The simulator in a process group of its own, of which nothing is alive afterwards (R19)."""
+    command = [sys.executable, "-m", "nvflare.private.fed.app.simulator.simulator", str(nvflare_job)]
+    command += ["-w", str(workspace), "-c", ",".join(sites), "-t", str(len(sites))]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the simulator and all its descendants; site workers have sessions of their own."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.send_signal(signal.SIGTERM)
+        for member in psutil.wait_procs(family, timeout=_GRACE_S)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+    process.wait()
+
+
+def _follow(process: subprocess.Popen[bytes], workspace: Path, sites: list[str], watch: Watch | None) -> None:
+    """Pass events on until the run has ended; notice a site whose process died.
+
+    NVFlare 2.9's simulator goes on waiting for a site whose worker was killed,
+    and takes seconds to tear down after the record is complete: neither is waited for.
+    """
+    events = workspace / "server" / _NVFLARE_RUN / "mediswarm" / "events.jsonl"
+    read, workers = 0, {}
+    while True:
+        ended = process.poll() is not None
+        if events.is_file():
+            text = events.read_text(encoding="utf-8")
+            for line in text[read : text.rfind("\n") + 1].splitlines():
+                event = json.loads(line)
+                if watch:
+                    watch(event)
+                ended = ended or event["event"] == "end"
+            read = text.rfind("\n") + 1
+        if ended:
+            return
+        workers |= _site_workers(process.pid, sites)
+        for site, worker in workers.items():
+            if not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE:
+                raise RunCrashed("MS-R006", f"the process of site {site} died during the run")
+        time.sleep(_POLL_S)
+
+
+def _site_workers(pid: int, sites: list[str]) -> dict[str, psutil.Process]:
+    found = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                line = child.cmdline()
+                if "--client" in line and (site := line[line.index("--client") + 1]) in sites:
+                    found[site] = child
+    return found
+
+
+def _collect(workspace: Path, run_dir: Path, sites: list[str]) -> None:
+    """Move what the run left from NVFlare's workspace to the run directory."""
+    server = workspace / "server"
+    _move(server / _NVFLARE_RUN / "mediswarm", run_dir)
+    for name in ("server", *sites):
+        for log in sorted((workspace / name).rglob("log.txt")):
+            shutil.copyfile(log, run_dir / "logs" / f"{name}.log")
+    for site in sites:
+        _move(workspace / site / _NVFLARE_RUN / "mediswarm", run_dir / "sites" / site)
+    for which in ("last", "best"):
+        # in a swarm every site keeps the models and the server none
+        kept = [run_dir / "sites" / site / which for site in sites]
+        if not (run_dir / which).exists() and kept and kept[0].is_dir():
+            shutil.copytree(kept[0], run_dir / which, copy_function=os.link)
+
+
+def _move(source: Path, target: Path) -> None:
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        for entry in sorted(source.iterdir()):
+            shutil.move(entry, target / entry.name)
+
+
+def _record(run_dir: Path, log: Path) -> dict[str, Any]:
+    file = run_dir / "run.json"
+    if not file.is_file():
+        raise RunCrashed("MS-R008", "NVFlare's simulator ended before the run began", file=log)
+    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if record["error"]:
+        raise error_from_dict(record["error"])
+    if record["state"] != "succeeded":
+        raise RunCrashed("MS-R008", f"the run ended while {record['state']}", file=log)
+    return record

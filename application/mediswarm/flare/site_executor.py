@@ -1,0 +1,93 @@
+"""A site's end of a run in NVFlare: tasks in, contributions out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+
+from mediswarm.errors import RunFailed, code_of
+from mediswarm.flare.job_folder import deployed_job, run_folder
+from mediswarm.flare.messages import (
+    CONTRIBUTE,
+    INTRODUCE,
+    JUDGE,
+    pack,
+    pack_error,
+    register_tensors,
+    unpack,
+)
+from mediswarm.flare.site_settings import site_from_environment
+from mediswarm.pipelines.find import load_pipeline
+from mediswarm.training.crossing import JudgeOrder, Order
+from mediswarm.training.site_run import SiteRun
+
+log = logging.getLogger(__name__)
+
+
+class SiteExecutor(Executor):
+    """Runs the site's part of one job in NVFlare's job process.
+
+    Args:
+        job: the name of the MediSwarm job in the deployed app.
+
+    The executor trains in the thread that NVFlare calls it in; heartbeats have
+    threads of their own, so that a site that trains for hours stays alive for
+    the server. An exception is answered with its stable code; its text and
+    traceback stay in the site's log.
+    """
+
+    def __init__(self, job: str) -> None:
+        super().__init__()
+        self.job = job
+        self._run: SiteRun | None = None
+        self._abort: Signal | None = None
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.START_RUN:
+            register_tensors()
+        elif event_type == EventType.END_RUN and self._run is not None:
+            self._run.close()
+
+    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+        self._abort = abort_signal
+        answers: dict[str, Callable[[SiteRun, Shareable], Shareable]] = self.answers(fl_ctx)
+        try:
+            return answers[task_name](self._site_run(fl_ctx), shareable)
+        except Exception as error:  # noqa: BLE001 - whatever fails, only a stable code leaves the site
+            log.exception("task %s failed", task_name)
+            return pack_error("MS-R007" if abort_signal.triggered else code_of(error))
+
+    def answers(self, fl_ctx: FLContext) -> dict[str, Callable[[SiteRun, Shareable], Shareable]]:
+        """What answers each task; a workflow with further tasks adds to it."""
+        return {INTRODUCE: _introduce, CONTRIBUTE: self._contribute, JUDGE: _judge}
+
+    def _contribute(self, run: SiteRun, message: Shareable) -> Shareable:
+        contribution = run.contribute(unpack(Order, message))
+        if self._stopped():
+            raise RunFailed("MS-R007", "the run was stopped while this site trained")
+        return pack(contribution)
+
+    def _site_run(self, fl_ctx: FLContext) -> SiteRun:
+        if self._run is None:
+            job = deployed_job(fl_ctx, self.job)
+            site = site_from_environment(fl_ctx.get_identity_name())
+            self._run = SiteRun(job, load_pipeline(job), site, run_folder(fl_ctx), self._stopped)
+        return self._run
+
+    def _stopped(self) -> bool:
+        return self._abort is not None and bool(self._abort.triggered)
+
+
+def _introduce(run: SiteRun, _: Shareable) -> Shareable:
+    return pack(run.introduce())
+
+
+def _judge(run: SiteRun, message: Shareable) -> Shareable:
+    order = unpack(JudgeOrder, message)
+    return pack(run.judge(order.weights, order.totals, order.keep_predictions))

@@ -1,0 +1,120 @@
+"""The swarm workflow's server: it says whose turn it is, keeps the record, and sees no model."""
+
+from __future__ import annotations
+
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+
+from mediswarm.aggregation.admission import admit
+from mediswarm.aggregation.ledger import Ledger
+from mediswarm.errors import ContractError, RunCrashed
+from mediswarm.flare.job_folder import run_folder
+from mediswarm.flare.messages import AGGREGATE, CONTRIBUTE, INTRODUCE, JUDGE, pack, unpack
+from mediswarm.flare.round_controller import Accept, RoundController, require_quorum
+from mediswarm.flare.swarm_messages import Aggregated, AggregateOrder, SwarmOrder, SwarmReport
+from mediswarm.pipelines.counts import Counts
+from mediswarm.pipelines.find import load_pipeline
+from mediswarm.spec import Job
+from mediswarm.training.crossing import Contribution, Introduction, Judgement
+
+
+class SwarmController(RoundController):
+    """Rotates the aggregating site from round to round.
+
+    Weights travel from site to site. NVFlare's own swarm workflow loses a run
+    with its aggregator, hides the results from filters and leaves neither model
+    nor metrics with the operator; here the server keeps the order of things, so
+    that quorum, record and selection are those of every other workflow.
+    """
+
+    def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
+        self._job, self._pipeline = job, load_pipeline(job)
+        self._ledger = Ledger(job, self._pipeline, run_folder(fl_ctx), fl_ctx.get_job_id())
+        self._totals: Counts = {}
+        self._promote: float | None = None
+        return self._ledger
+
+    def run(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
+        self._abort, self._ctx = abort_signal, fl_ctx
+        job, ledger = self._job, self._ledger
+        introductions: dict[str, Introduction] = {}
+        refusals = self._ask(
+            INTRODUCE,
+            Shareable(),
+            self.site_names(fl_ctx),
+            lambda site, answer: introductions.__setitem__(site, unpack(Introduction, answer)),
+        )
+        admitted, left_out, self._totals = admit(job, self._pipeline, introductions, refusals)
+        ledger.admitted(admitted, left_out)
+        sites = list(admitted)
+        holder, digest, first = sites[0], "", ""
+        for round_ in range(job.workflow.rounds):
+            aggregator = sites[round_ % len(sites)]
+            received, digest = self._round(round_, sites, holder, aggregator)
+            first = first or received
+            holder = aggregator
+        rounds = job.workflow.rounds
+        said = self._judge(SwarmOrder(rounds, holder, self._totals, promote=self._promote), sites)
+        self._promote = self._value_if(ledger.judged(rounds, said))
+        best = ledger.best["model"] if ledger.best else rounds
+        order = SwarmOrder(best, holder, self._totals, promote=self._promote, keep_predictions=True)
+        ledger.tested(self._judge(order, sites))
+        ledger.finish(changed=digest != first)
+
+    def _round(self, round_: int, sites: list[str], holder: str, aggregator: str) -> tuple[str, str]:
+        """One round; gives the digests of the model it received and of the one it made."""
+        reports: dict[str, SwarmReport] = {}
+        order = SwarmOrder(round_, holder, self._totals, aggregator, self._promote)
+        failed = self._ask(
+            CONTRIBUTE,
+            pack(order),
+            sites,
+            lambda site, answer: reports.__setitem__(site, unpack(SwarmReport, answer)),
+        )
+        for site, report in sorted(reports.items()):
+            self._ledger.contributed(site, _contribution(report), report.weight)
+        for site, code in failed.items():
+            self._ledger.excluded(site, round_, code)
+        received = {report.received for report in reports.values()}
+        if len(received) > 1:
+            raise ContractError("MS-C006", f"round {round_}: the sites trained from {len(received)} different models")
+        judged = {site: Judgement(report.metrics) for site, report in reports.items()}
+        self._promote = self._value_if(self._ledger.end_round(round_, judged))
+        made: list[Aggregated] = []
+        lost = self._ask(
+            AGGREGATE,
+            pack(AggregateOrder(round_, tuple(sorted(reports)))),
+            [aggregator],
+            lambda _, answer: made.append(unpack(Aggregated, answer)),
+        )
+        if lost:
+            raise RunCrashed("MS-R006", f"round {round_}: the aggregating site {aggregator} failed ({lost[aggregator]})")
+        return received.pop(), made[0].digest
+
+    def _judge(self, order: SwarmOrder, sites: list[str]) -> dict[str, Judgement]:
+        said: dict[str, Judgement] = {}
+        failed = self._ask(
+            JUDGE, pack(order), sites, lambda site, answer: said.__setitem__(site, unpack(Judgement, answer))
+        )
+        require_quorum(failed, sites, self._job.workflow.round_quorum, "final judgement")
+        return said
+
+    def _ask(self, task: str, message: Shareable, sites: list[str], accept: Accept) -> dict[str, str]:
+        budget = self._job.workflow.round_budget
+        return self.ask(task, message, sites, budget, self._abort, self._ctx, accept)
+
+    def _value_if(self, best: bool) -> float | None:
+        return self._ledger.best["value"] if best and self._ledger.best else None
+
+
+def _contribution(report: SwarmReport) -> Contribution:
+    return Contribution(
+        round=report.round,
+        cases=report.cases,
+        steps=report.steps,
+        loss=report.loss,
+        update={},
+        metrics=report.metrics,
+        seconds=report.seconds,
+    )

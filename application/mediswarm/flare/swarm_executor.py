@@ -1,0 +1,208 @@
+"""A site's end of a swarm run: models and updates go from site to site."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+
+from mediswarm.aggregation.fedavg import FedAvgStrategy
+from mediswarm.errors import RunCrashed, RunFailed, RunTimedOut
+from mediswarm.flare.messages import AGGREGATE, CONTRIBUTE, JUDGE, error_in, pack, unpack
+from mediswarm.flare.site_executor import SiteExecutor
+from mediswarm.flare.swarm_messages import (
+    MODEL_TOPIC,
+    UPDATE_TOPIC,
+    Aggregated,
+    AggregateOrder,
+    ModelReply,
+    ModelRequest,
+    SwarmOrder,
+    SwarmReport,
+    UpdateReply,
+)
+from mediswarm.pipelines.counts import Counts
+from mediswarm.pipelines.learner import Weights
+from mediswarm.spec import Swarm
+from mediswarm.training.crossing import Contribution, Order
+from mediswarm.training.model_store import ModelStore
+from mediswarm.training.shared_weights import digest_of
+from mediswarm.training.site_run import SiteRun, initial_weights, shared_of
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_RETRY_S = 0.05
+
+
+@dataclass
+class _Collection:
+    """The updates of one round at its aggregator."""
+
+    round: int
+    strategy: FedAvgStrategy
+    sites: set[str]
+
+
+class SwarmExecutor(SiteExecutor):
+    """As :class:`SiteExecutor`, for runs whose weights the server never sees.
+
+    A site takes model r from the peer that holds it, trains, and sends its
+    update to the round's aggregator. Every site keeps `last` and `best` in its
+    own run directory.
+    """
+
+    def __init__(self, job: str) -> None:
+        super().__init__(job)
+        self._number = -1
+        self._weights: Weights = {}
+        self._trainable: set[str] = set()
+        self._store: ModelStore | None = None
+        self._collection: _Collection | None = None
+        self._lock = threading.Lock()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        super().handle_event(event_type, fl_ctx)
+        if event_type == EventType.START_RUN:
+            engine = fl_ctx.get_engine()
+            engine.register_aux_message_handler(MODEL_TOPIC, self._give_model)
+            engine.register_aux_message_handler(UPDATE_TOPIC, self._take_update)
+
+    def answers(self, fl_ctx: FLContext) -> dict[str, Callable[[SiteRun, Shareable], Shareable]]:
+        return super().answers(fl_ctx) | {
+            CONTRIBUTE: lambda run, message: self._train(run, unpack(SwarmOrder, message), fl_ctx),
+            AGGREGATE: lambda run, message: self._aggregate(unpack(AggregateOrder, message)),
+            JUDGE: lambda run, message: self._judge_model(run, unpack(SwarmOrder, message), fl_ctx),
+        }
+
+    # -- tasks of the server --------------------------------------------------------------------
+
+    def _train(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> Shareable:
+        self._take_model(run, order, fl_ctx)
+        if order.aggregator == run.site.name:
+            with self._lock:
+                strategy = FedAvgStrategy(self._weights, self._trainable, self._workflow(run).weights)
+                self._collection = _Collection(order.model, strategy, set())
+        contribution = run.contribute(Order(order.model, self._weights, order.totals))
+        if self._stopped():
+            raise RunFailed("MS-R007", "the run was stopped while this site trained")
+        report = SwarmReport(
+            round=order.model,
+            cases=contribution.cases,
+            steps=contribution.steps,
+            loss=contribution.loss,
+            weight=self._send_update(run, order.aggregator, contribution, fl_ctx),
+            received=digest_of(self._weights),
+            metrics=contribution.metrics,
+            seconds=contribution.seconds,
+        )
+        return pack(report)
+
+    def _aggregate(self, order: AggregateOrder) -> Shareable:
+        with self._lock:
+            collection = self._collection
+            if collection is None or collection.round != order.round or not set(order.sites) <= collection.sites:
+                raise RunCrashed("MS-R006", f"this site did not collect the updates of round {order.round}")
+            collection.strategy.commit()
+            self._weights, self._number = collection.strategy.weights, order.round + 1
+            self._collection = None
+        return pack(Aggregated(digest_of(self._weights)))
+
+    def _judge_model(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> Shareable:
+        if order.keep_predictions:
+            if order.promote is not None:
+                self._models(run, order.totals).promote(order.promote)
+            weights = self._weights if order.model == self._number else self._best(run, order.totals)
+        else:
+            self._take_model(run, order, fl_ctx)
+            weights = self._weights
+        return pack(run.judge(weights, order.totals, order.keep_predictions))
+
+    # -- models -----------------------------------------------------------------------------------
+
+    def _models(self, run: SiteRun, totals: Counts) -> ModelStore:
+        if self._store is None:
+            initial, self._trainable, kind = initial_weights(run.job, run.pipeline, totals)
+            self._store = ModelStore(run.run_dir, run.job, run.pipeline, initial, kind)
+            with self._lock:
+                self._weights, self._number = shared_of(run.job, run.pipeline, initial), 0
+        return self._store
+
+    def _take_model(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> None:
+        """Hold model `order.model`, from its holder if it is another site, and write it as `last`."""
+        store = self._models(run, order.totals)
+        if order.promote is not None:
+            store.promote(order.promote)
+        if order.holder != run.site.name:
+            ask = pack(ModelRequest(order.model))
+            reply = self._request(run, order.holder, MODEL_TOPIC, ask, ModelReply, "weights", fl_ctx)
+            with self._lock:
+                self._weights, self._number = reply.weights or {}, order.model
+        if self._number != order.model:
+            raise RunCrashed("MS-R006", f"this site was to hold model {order.model}, and holds {self._number}")
+        store.save_last(self._weights, self._number)
+
+    def _best(self, run: SiteRun, totals: Counts) -> Weights:
+        best = self._models(run, totals).load("best")
+        return {name: best[name] for name in self._weights}
+
+    # -- between sites ----------------------------------------------------------------------------
+
+    def _send_update(
+        self, run: SiteRun, aggregator: str, contribution: Contribution, fl_ctx: FLContext
+    ) -> float:
+        if aggregator == run.site.name:
+            return self._collect(run.site.name, contribution) or 0.0
+        ask = pack(contribution)
+        reply = self._request(run, aggregator, UPDATE_TOPIC, ask, UpdateReply, "weight", fl_ctx)
+        return reply.weight or 0.0
+
+    def _request(
+        self, run: SiteRun, peer: str, topic: str, message: Shareable, kind: type[T], needed: str, fl_ctx: FLContext
+    ) -> T:
+        """Ask a peer until it is ready or the round budget ends; NVFlare carries the message encrypted to the peer."""
+        budget = run.job.workflow.round_budget
+        end = time.monotonic() + budget
+        secure = bool(fl_ctx.get_prop(FLContextKey.SECURE_MODE, True))
+        while time.monotonic() < end and not self._stopped():
+            replies = fl_ctx.get_engine().send_aux_request(
+                targets=[peer], topic=topic, request=message, timeout=budget, fl_ctx=fl_ctx, secure=secure
+            )
+            reply = replies.get(peer)
+            if reply is not None and error_in(reply) is None:
+                answer = unpack(kind, reply)
+                if getattr(answer, needed) is not None:
+                    return answer
+            time.sleep(_RETRY_S)
+        raise RunTimedOut("MS-R005", f"peer {peer} did not answer {topic} within the round budget")
+
+    def _give_model(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:
+        with self._lock:
+            ready = unpack(ModelRequest, request).model == self._number
+            return pack(ModelReply(self._weights if ready else None))
+
+    def _take_update(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:
+        peer = fl_ctx.get_peer_context().get_identity_name()
+        return pack(UpdateReply(self._collect(peer, unpack(Contribution, request))))
+
+    def _collect(self, site: str, contribution: Contribution) -> float | None:
+        with self._lock:
+            if self._collection is None or self._collection.round != contribution.round:
+                return None
+            self._collection.sites.add(site)
+            return self._collection.strategy.add(contribution)
+
+    @staticmethod
+    def _workflow(run: SiteRun) -> Swarm:
+        workflow: Any = run.job.workflow
+        if not isinstance(workflow, Swarm):
+            raise RunCrashed("MS-R008", "the swarm executor was deployed for another workflow")
+        return workflow
