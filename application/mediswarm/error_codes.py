@@ -1,6 +1,6 @@
 """The table of error codes: what each means and how it is resolved.
 
-``docs/errors.md`` is generated from this table (``mediswarm doctor --error-codes``);
+``docs/errors.md`` is generated from this table (``scripts/build/generate_docs.py``);
 a test fails when a code is raised that is not here, or is here and never raised.
 
 Series: J job file, P pipeline, D data, C contract, R run, A artefact, H host, U usage.
@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 
 class ErrorCode(NamedTuple):
+    """What went wrong, in a line, and what to do about it."""
+
     title: str
     resolve: str
 
@@ -34,7 +36,10 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "A required option is missing or contradicts another",
         "Run the command with --help to see its options.",
     ),
-    "MS-U005": ErrorCode("A site's name cannot be used", "Use letters, digits, - and _, starting with a letter, at most 63; rename the site's folder."),
+    "MS-U005": ErrorCode(
+        "A site's name cannot be used",
+        "Use letters, digits, - and _, starting with a letter, at most 63; rename the site's folder.",
+    ),
     # job files
     "MS-J001": ErrorCode(
         "The job file cannot be read",
@@ -71,7 +76,10 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "The job refers to a file outside its own folder",
         "Copy the file into the job's folder; a job is one folder.",
     ),
-    "MS-J012": ErrorCode("A job without consent to code brings code", "Submit the job with `mediswarm`, which places its code where the site's policy sees it."),
+    "MS-J012": ErrorCode(
+        "A job without consent to code brings code",
+        "Submit the job with `mediswarm`, which places its code where the site's policy sees it.",
+    ),
     # pipelines
     "MS-P001": ErrorCode(
         "No pipeline of this name",
@@ -115,15 +123,15 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "MS-D105": ErrorCode("A cell that must be filled is empty", "Fill the cell, or remove the row."),
     # data: splits and labels
-    "MS-D110": ErrorCode("A patient is in more than one split", "Put all images of a patient into one split."),
+    "MS-D110": ErrorCode(
+        "A patient is in more than one split", "Put all images of a patient into one split."
+    ),
     "MS-D111": ErrorCode("An id stands more than once in a table", "Keep one row for each id."),
     "MS-D112": ErrorCode(
         "Ids of the split table are not annotated",
         "Annotate these cases, or remove their rows from the split table.",
     ),
-    "MS-D113": ErrorCode(
-        "Cases have no image", "Add the images, or remove the cases from the split table."
-    ),
+    "MS-D113": ErrorCode("Cases have no image", "Add the images, or remove the cases from the split table."),
     "MS-D114": ErrorCode(
         "The split table has no row of the job's fold",
         "Set the job's config.fold to a fold of the table, or correct the column Fold.",
@@ -151,9 +159,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "MS-D122": ErrorCode(
         "An image holds NaN or infinite voxels", "Repeat the preprocessing that wrote the image."
     ),
-    "MS-D123": ErrorCode(
-        "An image is constant", "Export the image again; it holds no information as it is."
-    ),
+    "MS-D123": ErrorCode("An image is constant", "Export the image again; it holds no information as it is."),
     "MS-D124": ErrorCode(
         "An image does not have three axes", "Save one three-dimensional volume in each file."
     ),
@@ -197,9 +203,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Rows share an id or have none",
         "Give each row an id of its own; name the patient in a column of its own.",
     ),
-    "MS-D209": ErrorCode(
-        "A row names no split", "Write train, validation or test in the split column."
-    ),
+    "MS-D209": ErrorCode("A row names no split", "Write train, validation or test in the split column."),
     "MS-D210": ErrorCode(
         "A patient stands in more than one split",
         "Give all rows of a patient the same split.",
@@ -257,7 +261,10 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Contributions cannot be weighted as the job asks",
         "Use workflow.weights: cases, or a pipeline that counts events.",
     ),
-    "MS-C006": ErrorCode("Sites trained from different models", "Start the run again; if it recurs, a site runs another version: compare `mediswarm doctor` reports."),
+    "MS-C006": ErrorCode(
+        "Sites trained from different models",
+        "Start the run again; if it recurs, a site runs another version: compare `mediswarm doctor` reports.",
+    ),
     # runs
     "MS-R001": ErrorCode(
         "Something unforeseen happened at a site",
@@ -332,6 +339,10 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "The same result stands twice",
         "Give each site, method and metric once; remove the superseded evaluation.",
     ),
+    "MS-E008": ErrorCode(
+        "A run directory holds no successful run",
+        "Give the directory of a run that succeeded; the error of one that did not stands in its run.json.",
+    ),
     # host
     "MS-H001": ErrorCode("The scratch directory cannot be written", "Choose a writable --scratch directory."),
     "MS-H002": ErrorCode(
@@ -342,4 +353,31 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Out of memory", "Lower training.batch_size and raise training.accumulate by the same factor."
     ),
     "MS-H004": ErrorCode("The disk is full", "Free space at the path named; the last good model is intact."),
+    "MS-H005": ErrorCode(
+        "Little space is left for the scratch directory",
+        "Free space there, or choose a --scratch directory on a larger disk.",
+    ),
+    "MS-H006": ErrorCode(
+        "Shared memory is small",
+        "Start the container with --shm-size=2g; data-loader workers die with a bus error when it is full.",
+    ),
+    "MS-H007": ErrorCode(
+        "The clock is wrong",
+        "Set the clock by NTP; with a wrong one, certificates look expired or not yet valid.",
+    ),
+    "MS-H008": ErrorCode(
+        "There is an NVIDIA driver, but torch cannot use a device",
+        "Start the container with --gpus all, and use a torch build for CUDA that fits the driver.",
+    ),
+    "MS-H009": ErrorCode(
+        "Little memory", "Give the machine or container at least 4 GiB, or train with a small batch."
+    ),
+    "MS-H010": ErrorCode(
+        "Required packages are missing or of another version",
+        "Install MediSwarm again in a fresh environment, from its locked requirements.",
+    ),
+    "MS-H011": ErrorCode(
+        "The scratch directory lies inside the data directory",
+        "Choose a --scratch directory elsewhere; a site's data is only read.",
+    ),
 }

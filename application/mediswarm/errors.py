@@ -21,6 +21,7 @@ is generated.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -90,42 +91,62 @@ def _rebuild(
 
 
 class UsageError(MediSwarmError):
+    """A command was called with something that cannot be."""
+
     exit_code = 2
 
 
 class JobError(MediSwarmError):
+    """job.yml or the files beside it."""
+
     exit_code = 3
 
 
 class PipelineError(MediSwarmError):
+    """A pipeline breaks the pipeline interface."""
+
     exit_code = 3
 
 
 class DataError(MediSwarmError):
+    """A site's data, or a table made from it."""
+
     exit_code = 4
 
 
 class ContractError(MediSwarmError):
+    """Sites do not agree on what is trained."""
+
     exit_code = 5
 
 
 class RunFailed(MediSwarmError):
+    """The run's own doing: diverged, quorum missed, nothing learned."""
+
     exit_code = 6
 
 
 class RunCrashed(MediSwarmError):
+    """Infrastructure: a process, the network, a full disk."""
+
     exit_code = 7
 
 
 class RunTimedOut(MediSwarmError):
+    """The round budget ended."""
+
     exit_code = 8
 
 
 class ArtefactError(MediSwarmError):
+    """A checkpoint that is not what it claims."""
+
     exit_code = 9
 
 
 class HostError(MediSwarmError):
+    """This machine lacks something."""
+
     exit_code = 10
 
 
@@ -142,6 +163,6 @@ def code_of(error: BaseException) -> str:
         return error.code
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "MS-H003"
-    if isinstance(error, OSError) and error.errno == 28:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "MS-H004"
     return "MS-R001"

@@ -51,14 +51,18 @@ class Ledger:
     scores: dict[int, dict[str, float | None]] = field(default_factory=dict)
     best: dict[str, Any] | None = None
     test: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    started: str = field(default_factory=lambda: _now())
+    started: str = field(init=False)
     finished: str | None = None
     _clock: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.started = _now()
 
     def admitted(self, introductions: dict[str, Introduction], left_out: dict[str, str]) -> None:
         """Note the participants before round 0."""
         self.participants = {site: {"cases": said.cases} for site, said in introductions.items()}
         self.left_out = left_out
+        self._clock = time.perf_counter()
         self.event("start", sites=list(self.participants), left_out=left_out)
 
     def contributed(self, site: str, contribution: Contribution, weight: float) -> None:
@@ -99,7 +103,9 @@ class Ledger:
         Raises:
             RunFailed: MS-R002 below quorum, MS-R009 when the metric is undefined everywhere.
         """
-        sites = sorted(row["site"] for row in self.rows if row["round"] == round_ and row["state"] == "contributed")
+        sites = sorted(
+            row["site"] for row in self.rows if row["round"] == round_ and row["state"] == "contributed"
+        )
         reasons = {
             row["site"]: row["reason"] for row in self.rows if row["round"] == round_ and row["reason"]
         }

@@ -19,6 +19,7 @@ from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, FedAvg, Job
 from mediswarm.training.site_run import SiteRun
 
+
 class ReferenceRun:
     """One run in this process.
 

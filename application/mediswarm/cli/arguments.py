@@ -14,16 +14,21 @@ from mediswarm.spec import Job
 from mediswarm.spec.catalogue import find_job
 
 JobArgument = Annotated[
-    str, typer.Argument(metavar="JOB", help="A job's name (see `mediswarm job list`), its folder or its job.yml.")
+    str,
+    typer.Argument(metavar="JOB", help="A job's name (see `mediswarm job list`), its folder or its job.yml."),
 ]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Directory with one folder for each site; only read.")
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Directory with one folder for each site; only read."),
 ]
 SiteOption = Annotated[str, typer.Option("--site", metavar="NAME", help="Name of the site.")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory [default: runs/<JOB>-<time>].")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Run directory [default: runs/<JOB>-<time>].")
+]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …")]
 ScratchOption = Annotated[
-    Path | None, typer.Option("--scratch", metavar="DIR", help="Writable directory for caches and temporary files.")
+    Path | None,
+    typer.Option("--scratch", metavar="DIR", help="Writable directory for caches and temporary files."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -56,7 +61,8 @@ def sites_of(pipeline: Pipeline[Any], data_dir: Path | None, wanted: str | None)
     if missing or not named:
         raise UsageError(
             "MS-U002",
-            f"there is no site {', '.join(missing) or 'at all'}; the data directory holds {', '.join(there) or 'none'}",
+            f"there is no site {', '.join(missing) or 'at all'}; "
+            f"the data directory holds {', '.join(there) or 'none'}",
             file=data_dir,
         )
     return named

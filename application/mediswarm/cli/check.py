@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from mediswarm.cli.arguments import DataOption, DeviceOption, JobArgument, JsonOption, ScratchOption, SiteOption, data_directory, job_named
+from mediswarm.cli.arguments import (
+    DataOption,
+    DeviceOption,
+    JobArgument,
+    JsonOption,
+    ScratchOption,
+    SiteOption,
+    data_directory,
+    job_named,
+)
 from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.preflight.board import show_board

@@ -58,14 +58,19 @@ def list_(json: JsonOption = False) -> None:
     jobs = [load_job(folder) for folder in job_folders()]
     if json:
         rows = [
-            {"name": job.name, "pipeline": job.pipeline, "workflow": job.workflow.name, "description": job.description}
+            {
+                "name": job.name,
+                "pipeline": job.pipeline,
+                "workflow": job.workflow.name,
+                "description": job.description,
+            }
             for job in jobs
         ]
         typer.echo(json_module.dumps(rows))
         return
     table = Table()
     for column in ("job", "pipeline", "workflow", "rounds", "question"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "job")
     for job in jobs:
         table.add_row(job.name, job.pipeline, job.workflow.name, str(job.workflow.rounds), job.description)
     Console().print(table)
@@ -81,20 +86,21 @@ def new(
     typer.echo(f"wrote {folder}\nnext: mediswarm job test {folder}")
 
 
-@app.command()
-def test(
+@app.command("test")
+def contract_test(
     job: JobArgument,
     data: DataOption = None,
     site: Annotated[
-        str | None, typer.Option("--site", metavar="NAME", help="Site to read [default: the first in the data].")
+        str | None,
+        typer.Option("--site", metavar="NAME", help="Site to read [default: the first in the data]."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Run the contract test: does this pipeline keep every rule of the interface?"""
     from mediswarm.preflight.board import show_board
-    from mediswarm.preflight.pipeline_contract import test_pipeline
+    from mediswarm.preflight.pipeline_contract import check_pipeline
 
-    findings = test_pipeline(job_named(job), data_directory(data), site)
+    findings = check_pipeline(job_named(job), data_directory(data), site)
     raise typer.Exit(show_board(findings, title=f"contract test of {job}", as_json=json))
 
 

@@ -26,7 +26,8 @@ def simulate(
     job: JobArgument,
     data: DataOption = None,
     sites: Annotated[
-        str | None, typer.Option("--sites", metavar="A,B,C", help="Sites that take part [default: all in the data].")
+        str | None,
+        typer.Option("--sites", metavar="A,B,C", help="Sites that take part [default: all in the data]."),
     ] = None,
     out: OutOption = None,
     device: DeviceOption = "cpu",

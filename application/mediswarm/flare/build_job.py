@@ -18,6 +18,9 @@ from mediswarm.spec.workflow import required
 REQUEST_INTERVAL_S = 0.05
 """How often a site asks for its next task; NVFlare's default of 2 s dominates short rounds."""
 
+ALLOWED_CLASSES = ["mediswarm.flare."]
+"""What `class_allow_list` must hold at sites and server; these classes take a job's name, no code."""
+
 
 def build_job(job: Job, target: Path, sites: int) -> Path:
     """Write the NVFlare job for `job` below `target`.

@@ -26,7 +26,9 @@ def deployed_job(fl_ctx: FLContext, name: str) -> Job:
     with_code = app / CUSTOM / name
     job = load_job(with_code if with_code.is_dir() else app / CONFIG / name)
     if job.ships_code and not with_code.is_dir():
-        raise JobError("MS-J012", f"job {name} brings code past the site's policy on job code", file=job.folder)
+        raise JobError(
+            "MS-J012", f"job {name} brings code past the site's policy on job code", file=job.folder
+        )
     return job
 
 

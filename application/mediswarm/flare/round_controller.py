@@ -1,4 +1,4 @@
-"""The server's end of a run in NVFlare: ask sites, wait within the round budget, never lose an answer silently."""
+"""The server's end of a run in NVFlare: ask sites, and wait within the round budget."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 from nvflare.apis.client import Client
+from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.controller import Controller
-from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
@@ -56,7 +56,7 @@ class RoundController(Controller):
             self.run(abort_signal, fl_ctx)
         except MediSwarmError as error:
             self._end(ledger or _early_ledger(job, fl_ctx), error, fl_ctx)
-        except Exception as error:  # noqa: BLE001 - the record must say how the run ended
+        except Exception as error:
             log.exception("the run ended unexpectedly")
             crash = RunCrashed("MS-R008", f"{type(error).__name__} in the server's workflow")
             self._end(ledger or _early_ledger(job, fl_ctx), crash, fl_ctx)
@@ -100,7 +100,7 @@ class RoundController(Controller):
         failed: dict[str, str] = {}
         answered: set[str] = set()
 
-        def received(client_task: ClientTask, fl_ctx: FLContext) -> None:
+        def received(client_task: ClientTask, fl_ctx: FLContext) -> None:  # noqa: ARG001 - NVFlare's signature
             site, answer = client_task.client.name, client_task.result
             client_task.result = None  # NVFlare would keep every site's tensors until the task ends
             code = error_in(answer)

@@ -45,7 +45,10 @@ class ServerRounds(RoundController):
             said: dict[str, Judgement] = {}
             order = JudgeOrder(weights, centre.totals, keep_predictions)
             failed = ask(
-                JUDGE, pack(order), sites, lambda site, answer: said.__setitem__(site, unpack(Judgement, answer))
+                JUDGE,
+                pack(order),
+                sites,
+                lambda site, answer: said.__setitem__(site, unpack(Judgement, answer)),
             )
             require_quorum(failed, sites, job.workflow.round_quorum, "final judgement")
             return said

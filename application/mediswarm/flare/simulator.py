@@ -19,7 +19,8 @@ from typing import Any
 import psutil
 
 from mediswarm.errors import RunCrashed, UsageError, error_from_dict
-from mediswarm.flare.build_job import build_job
+from mediswarm.flare.build_job import ALLOWED_CLASSES, build_job
+from mediswarm.flare.simulator_process import WORKERS_FILE
 from mediswarm.flare.site_settings import environment_of
 from mediswarm.spec import Job
 
@@ -28,7 +29,7 @@ Watch = Callable[[dict[str, Any]], None]
 SITE_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
 _NVFLARE_RUN = "simulate_job"
 _POLL_S = 0.1
-_GRACE_S = 10.0
+_GRACE_S = 1.0
 
 
 def simulate(
@@ -64,6 +65,7 @@ def simulate(
     run_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mediswarm-", ignore_cleanup_errors=True) as temporary:
         workspace = Path(temporary) / "workspace"
+        _allow_our_components(workspace)
         nvflare_job = build_job(job, Path(temporary) / "job", len(sites))
         scratch = run_dir / "scratch"
         scratch.mkdir(exist_ok=True)
@@ -71,11 +73,21 @@ def simulate(
         log.parent.mkdir(exist_ok=True)
         environment = _environment(sites, environment_of(data_dir, scratch, device))
         try:
-            with _started(nvflare_job, workspace, sites, log, environment) as process:
-                _follow(process, workspace, sites, watch)
+            arguments = [str(nvflare_job), str(job.folder), str(workspace), ",".join(sites)]
+            with _started(arguments, log, environment) as process:
+                _follow(process, workspace, watch)
         finally:
             _collect(workspace, run_dir, sites)
     return _record(run_dir, log)
+
+
+def _allow_our_components(workspace: Path) -> None:
+    """NVFlare builds only listed classes for jobs without code; sites of a federation list these too."""
+    local = workspace / "local"
+    local.mkdir(parents=True)
+    (local / "resources.json").write_text(
+        json.dumps({"format_version": 2, "class_allow_list": ALLOWED_CLASSES})
+    )
 
 
 def _environment(sites: list[str], settings: dict[str, str]) -> dict[str, str]:
@@ -86,11 +98,10 @@ def _environment(sites: list[str], settings: dict[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _started(
-    nvflare_job: Path, workspace: Path, sites: list[str], log: Path, environment: dict[str, str]
+    arguments: list[str], log: Path, environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The simulator in a process group of its own, of which nothing is alive afterwards (R19)."""
-    command = [sys.executable, "-m", "nvflare.private.fed.app.simulator.simulator", str(nvflare_job)]
-    command += ["-w", str(workspace), "-c", ",".join(sites), "-t", str(len(sites))]
+    command = [sys.executable, "-m", "mediswarm.flare.simulator_process", *arguments]
     with log.open("wb") as stream:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
             command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True
@@ -114,42 +125,37 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _follow(process: subprocess.Popen[bytes], workspace: Path, sites: list[str], watch: Watch | None) -> None:
+def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | None) -> None:
     """Pass events on until the run has ended; notice a site whose process died.
 
     NVFlare 2.9's simulator goes on waiting for a site whose worker was killed,
     and takes seconds to tear down after the record is complete: neither is waited for.
     """
     events = workspace / "server" / _NVFLARE_RUN / "mediswarm" / "events.jsonl"
-    read, workers = 0, {}
+    read = 0
     while True:
         ended = process.poll() is not None
         if events.is_file():
             text = events.read_text(encoding="utf-8")
-            for line in text[read : text.rfind("\n") + 1].splitlines():
+            complete = text.rfind("\n") + 1
+            for line in text[read:complete].splitlines():
                 event = json.loads(line)
                 if watch:
                     watch(event)
                 ended = ended or event["event"] == "end"
-            read = text.rfind("\n") + 1
+            read = complete
         if ended:
             return
-        workers |= _site_workers(process.pid, sites)
-        for site, worker in workers.items():
-            if not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE:
-                raise RunCrashed("MS-R006", f"the process of site {site} died during the run")
+        _check_workers(workspace.parent / WORKERS_FILE)
         time.sleep(_POLL_S)
 
 
-def _site_workers(pid: int, sites: list[str]) -> dict[str, psutil.Process]:
-    found = {}
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                line = child.cmdline()
-                if "--client" in line and (site := line[line.index("--client") + 1]) in sites:
-                    found[site] = child
-    return found
+def _check_workers(register: Path) -> None:
+    if not register.is_file():
+        return
+    for site, pid in json.loads(register.read_text()).items():
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            raise RunCrashed("MS-R006", f"the process of site {site} died during the run")
 
 
 def _collect(workspace: Path, run_dir: Path, sites: list[str]) -> None:

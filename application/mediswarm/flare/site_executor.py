@@ -54,12 +54,14 @@ class SiteExecutor(Executor):
         elif event_type == EventType.END_RUN and self._run is not None:
             self._run.close()
 
-    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+    def execute(
+        self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
+    ) -> Shareable:
         self._abort = abort_signal
         answers: dict[str, Callable[[SiteRun, Shareable], Shareable]] = self.answers(fl_ctx)
         try:
             return answers[task_name](self._site_run(fl_ctx), shareable)
-        except Exception as error:  # noqa: BLE001 - whatever fails, only a stable code leaves the site
+        except Exception as error:
             log.exception("task %s failed", task_name)
             return pack_error("MS-R007" if abort_signal.triggered else code_of(error))
 

@@ -78,7 +78,9 @@ class SwarmController(RoundController):
             self._ledger.excluded(site, round_, code)
         received = {report.received for report in reports.values()}
         if len(received) > 1:
-            raise ContractError("MS-C006", f"round {round_}: the sites trained from {len(received)} different models")
+            raise ContractError(
+                "MS-C006", f"round {round_}: the sites trained from {len(received)} different models"
+            )
         judged = {site: Judgement(report.metrics) for site, report in reports.items()}
         self._promote = self._value_if(self._ledger.end_round(round_, judged))
         made: list[Aggregated] = []
@@ -89,7 +91,9 @@ class SwarmController(RoundController):
             lambda _, answer: made.append(unpack(Aggregated, answer)),
         )
         if lost:
-            raise RunCrashed("MS-R006", f"round {round_}: the aggregating site {aggregator} failed ({lost[aggregator]})")
+            raise RunCrashed(
+                "MS-R006", f"round {round_}: the aggregating site {aggregator} failed ({lost[aggregator]})"
+            )
         return received.pop(), made[0].digest
 
     def _judge(self, order: SwarmOrder, sites: list[str]) -> dict[str, Judgement]:

@@ -79,7 +79,7 @@ class SwarmExecutor(SiteExecutor):
     def answers(self, fl_ctx: FLContext) -> dict[str, Callable[[SiteRun, Shareable], Shareable]]:
         return super().answers(fl_ctx) | {
             CONTRIBUTE: lambda run, message: self._train(run, unpack(SwarmOrder, message), fl_ctx),
-            AGGREGATE: lambda run, message: self._aggregate(unpack(AggregateOrder, message)),
+            AGGREGATE: lambda _, message: self._aggregate(unpack(AggregateOrder, message)),
             JUDGE: lambda run, message: self._judge_model(run, unpack(SwarmOrder, message), fl_ctx),
         }
 
@@ -109,7 +109,11 @@ class SwarmExecutor(SiteExecutor):
     def _aggregate(self, order: AggregateOrder) -> Shareable:
         with self._lock:
             collection = self._collection
-            if collection is None or collection.round != order.round or not set(order.sites) <= collection.sites:
+            if (
+                collection is None
+                or collection.round != order.round
+                or not set(order.sites) <= collection.sites
+            ):
                 raise RunCrashed("MS-R006", f"this site did not collect the updates of round {order.round}")
             collection.strategy.commit()
             self._weights, self._number = collection.strategy.weights, order.round + 1
@@ -147,7 +151,9 @@ class SwarmExecutor(SiteExecutor):
             with self._lock:
                 self._weights, self._number = reply.weights or {}, order.model
         if self._number != order.model:
-            raise RunCrashed("MS-R006", f"this site was to hold model {order.model}, and holds {self._number}")
+            raise RunCrashed(
+                "MS-R006", f"this site was to hold model {order.model}, and holds {self._number}"
+            )
         store.save_last(self._weights, self._number)
 
     def _best(self, run: SiteRun, totals: Counts) -> Weights:
@@ -166,9 +172,16 @@ class SwarmExecutor(SiteExecutor):
         return reply.weight or 0.0
 
     def _request(
-        self, run: SiteRun, peer: str, topic: str, message: Shareable, kind: type[T], needed: str, fl_ctx: FLContext
+        self,
+        run: SiteRun,
+        peer: str,
+        topic: str,
+        message: Shareable,
+        kind: type[T],
+        needed: str,
+        fl_ctx: FLContext,
     ) -> T:
-        """Ask a peer until it is ready or the round budget ends; NVFlare carries the message encrypted to the peer."""
+        """Ask a peer until it is ready or the round budget ends, encrypted from site to site."""
         budget = run.job.workflow.round_budget
         end = time.monotonic() + budget
         secure = bool(fl_ctx.get_prop(FLContextKey.SECURE_MODE, True))

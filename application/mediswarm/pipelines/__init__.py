@@ -1,6 +1,6 @@
 """Pipelines: the code for one clinical question each, on one interface.
 
-A developer's imports: ``from mediswarm.pipelines import ClassificationPipeline, Cases, Config, Site, SiteData``.
+All that a developer imports comes from here.
 """
 
 from mediswarm.pipelines.base import Cases, Pipeline, Site, SiteData

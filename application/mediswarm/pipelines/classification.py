@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch.nn.functional import cross_entropy
 
 from mediswarm.pipelines.base import C, Cases, Pipeline, SiteData
@@ -81,7 +80,7 @@ class ClassificationPipeline(Pipeline[C]):
         for index in range(size):
             positive = truth == index
             positives, negatives = int(positive.sum()), int((~positive).sum())
-            ranks = rankdata(probability[:, index]) if positives and negatives else np.zeros(len(truth))
+            ranks = average_ranks(probability[:, index])
             pairs = positives * negatives
             concordant.append(
                 float(ranks[positive].sum() - positives * (positives + 1) / 2) if pairs else 0.0
@@ -109,6 +108,13 @@ class ClassificationPipeline(Pipeline[C]):
 
     def prediction_columns(self) -> list[str]:
         return [f"p_{name}" for name in self.classes]
+
+
+def average_ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Ranks [n] from 1, ties sharing their mean rank."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(sizes)
+    return np.asarray((last - (sizes - 1) / 2)[group], dtype=np.float64)
 
 
 def _mean(values: list[float | None]) -> float | None:

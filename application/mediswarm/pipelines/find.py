@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from mediswarm.errors import JobError, PipelineError
 from mediswarm.pipelines.base import Pipeline
-from mediswarm.spec import Job
+from mediswarm.spec import Job, Strict
 from mediswarm.spec.explain import explain
 from mediswarm.spec.yaml_lines import read_yaml
 
@@ -32,19 +32,20 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
 
     Raises:
         PipelineError: MS-P001 unknown name, MS-P002 file that cannot be loaded.
+            MS-P003 class that lacks a part of the interface.
         JobError: MS-J009 the `config:` section is not the pipeline's, MS-J010
             the selection metric is not among those it reports (R17).
     """
     kind = find_pipeline_class(job)
+    _require_complete(kind)
     file = job.folder / "job.yml"
+    lines = read_yaml(file)[1] if file.is_file() else {}
     try:
         config = kind.Config.model_validate(job.config)
     except ValidationError as error:
-        lines = read_yaml(file)[1] if file.is_file() else {}
         raise explain(error, kind.Config, file, lines, prefix=("config",), code="MS-J009") from error
     pipeline = kind(config, job.folder)
     if job.selection.metric not in pipeline.reported:
-        lines = read_yaml(file)[1] if file.is_file() else {}
         raise JobError(
             "MS-J010",
             f"selection.metric is {job.selection.metric!r}, but pipeline {job.pipeline} "
@@ -65,15 +66,36 @@ def find_pipeline_class(job: Job) -> type[Pipeline[Any]]:
         return found
     installed = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
     if job.pipeline not in installed:
+        file = job.folder / "job.yml"
         raise PipelineError(
             "MS-P001",
             f"there is no pipeline {job.pipeline!r}; known are {', '.join(sorted({*BUILT_IN, *installed}))}",
-            file=job.folder / "job.yml",
+            file=file,
+            line=read_yaml(file)[1].get(("pipeline",)) if file.is_file() else None,
         )
     loaded = installed[job.pipeline].load()
     if not (inspect.isclass(loaded) and issubclass(loaded, Pipeline)):
         raise PipelineError("MS-P003", f"entry point {job.pipeline!r} is not a Pipeline class")
     return loaded
+
+
+def _require_complete(kind: type[Pipeline[Any]]) -> None:
+    file = inspect.getsourcefile(kind)
+    config = getattr(kind, "Config", None)
+    if not (inspect.isclass(config) and issubclass(config, Strict)):
+        raise PipelineError(
+            "MS-P003",
+            f"{kind.__name__} declares no Config",
+            repair="Set `Config` to a subclass of mediswarm.pipelines.Config.",
+            file=file,
+        )
+    if missing := sorted(kind.__abstractmethods__):
+        raise PipelineError(
+            "MS-P003",
+            f"{kind.__name__} lacks {', '.join(missing)}",
+            repair="Define what the message names; docs/developer.md shows each.",
+            file=file,
+        )
 
 
 def pipeline_class_in_file(file: Path) -> type[Pipeline[Any]]:
@@ -90,7 +112,7 @@ def pipeline_class_in_file(file: Path) -> type[Pipeline[Any]]:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that was mistaken for a pipeline may exit
         raise PipelineError(
             "MS-P002", f"importing it raised {type(error).__name__}: {error}", file=file
         ) from error

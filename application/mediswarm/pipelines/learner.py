@@ -95,7 +95,7 @@ class Learner(ABC):
     def predict(self, cases: Cases) -> Predictions:
         """Judge cases in evaluation mode, without augmentation."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most learners hold nothing that must be released
         """Release workers and device memory."""
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, ValidationInfo, field_validator
 from typing_extensions import Self
 
 from mediswarm.spec.digest import sha256_of_file, sha256_of_json
@@ -23,43 +23,49 @@ class Exchange(Strict):
 
     exclude: tuple[str, ...] = Field(
         (),
-        description="shell patterns of parameter names that stay at their site, such as `*.norm*` (FedBN) or `head.*`",
+        description="shell patterns of parameters that stay at their site: `*.norm*` (FedBN), `head.*`",
     )
 
 
 class Job(Strict):
     """One job, read from `job.yml`; :func:`mediswarm.spec.load_job` makes it."""
 
-    name: str = Field(pattern=NAME_PATTERN, description="equals the name of the job's folder")
+    name: str = Field(pattern=NAME_PATTERN, description="the name of the job's folder")
     description: str = Field("", description="one sentence on the clinical question")
     pipeline: str = Field(description="a pipeline's name, or `./FILE.py` for a file in the job's folder")
-    config: dict[str, Any] = Field(default_factory=dict, description="the pipeline's own settings")
+    config: dict[str, JsonValue] = Field(default_factory=dict, description="the pipeline's own settings")
     files: tuple[str, ...] = Field((), description="further files in the job's folder that belong to the job")
-    training: Training = Field(default_factory=Training)
-    workflow: Workflow
-    exchange: Exchange = Field(default_factory=Exchange)
-    selection: Selection
+    training: Training = Field(default_factory=Training, description="how a site trains within one round")
+    workflow: Workflow = Field(description="how the sites work together")
+    exchange: Exchange = Field(
+        default_factory=Exchange, description="what of the model crosses between sites"
+    )
+    selection: Selection = Field(description="which model of the run is the best one")
 
     _folder: Path = PrivateAttr(default=Path())
 
-    @field_validator("files")
+    @field_validator("pipeline", "files")
     @classmethod
-    def _inside(cls, files: tuple[str, ...]) -> tuple[str, ...]:
-        for name in files:
+    def _inside(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for name in (value,) if isinstance(value, str) else value:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise ValueError(f"{name!r} lies outside the job's folder")
-        return files
+        return value
 
-    @model_validator(mode="after")
-    def _scaffold_is_plain_sgd(self) -> Self:
-        optimizer = self.training.optimizer
-        if isinstance(self.workflow, Scaffold) and (optimizer.name != "sgd" or optimizer.momentum):
+    @field_validator("workflow")
+    @classmethod
+    def _scaffold_is_plain_sgd(cls, workflow: Workflow, others: ValidationInfo) -> Workflow:
+        training = others.data.get("training")
+        if not isinstance(workflow, Scaffold) or training is None:
+            return workflow
+        optimizer = training.optimizer
+        if optimizer.name != "sgd" or optimizer.momentum:
             raise ValueError(
-                "contradiction: workflow scaffold needs training.optimizer sgd without momentum "
+                "contradiction: scaffold needs training.optimizer sgd without momentum "
                 f"(its control variates are average gradients), not {optimizer.name}"
                 + (f" with momentum {optimizer.momentum}" if optimizer.momentum else "")
             )
-        return self
+        return workflow
 
     @property
     def folder(self) -> Path:
@@ -73,7 +79,10 @@ class Job(Strict):
 
     def varied(self, **sections: Any) -> Self:
         """The same job with whole sections replaced, validated anew; it has a hash of its own."""
-        given = {name: value.model_dump() if isinstance(value, Strict) else value for name, value in sections.items()}
+        given = {
+            name: value.model_dump() if isinstance(value, Strict) else value
+            for name, value in sections.items()
+        }
         return type(self).model_validate(self.model_dump() | given).at(self.folder)
 
     @property

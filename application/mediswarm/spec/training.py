@@ -21,7 +21,7 @@ class LocalWork(Strict):
     )
     epochs_scaled: EpochsScaled | None = Field(
         None,
-        description="epochs that shrink with the site's size, so that small and large sites take similar steps",
+        description="epochs that shrink with the site's size, so that all sites take similar steps",
     )
 
     @model_validator(mode="after")
@@ -40,8 +40,8 @@ class EpochsScaled(Strict):
     reference_cases: PositiveInt = Field(
         description="a site with this many training cases makes one epoch a round"
     )
-    minimum: PositiveInt = 1
-    maximum: PositiveInt = 10
+    minimum: PositiveInt = Field(1, description="fewest epochs, at the largest site")
+    maximum: PositiveInt = Field(10, description="most epochs, at the smallest site")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -53,10 +53,12 @@ class EpochsScaled(Strict):
 class Optimizer(Strict):
     """A site's optimizer, from torch.optim."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    name: Literal["sgd", "adam", "adamw"] = Field("adamw", description="which optimizer")
     lr: PositiveFloat = Field(1e-3, description="peak learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd only")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(
+        0.0, ge=0, description="pull of the weights towards 0; decoupled from the gradient in adamw"
+    )
     state: Literal["keep", "reset"] = Field(
         "keep",
         description="keep the optimizer's moments at the site from round to round, or start anew each round",
@@ -76,7 +78,9 @@ class Schedule(Strict):
     site of 150 cases and one of 2,000 are at the same learning rate at the same time.
     """
 
-    name: Literal["constant", "cosine", "linear"] = "constant"
+    name: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="how the rate falls after the warm-up"
+    )
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the run in which the rate rises from 0 to its peak"
     )
@@ -86,13 +90,17 @@ class Schedule(Strict):
 class Training(Strict):
     """Everything about training that is the same at every site."""
 
-    local: LocalWork = Field(default_factory=lambda: LocalWork(epochs=1), description="work in one round")
-    batch_size: PositiveInt = 16
+    local: LocalWork = Field(
+        default_factory=lambda: LocalWork(epochs=1), description="work in one round; one epoch if left out"
+    )
+    batch_size: PositiveInt = Field(
+        16, description="largest number of cases in a batch; the batches of an epoch are made even"
+    )
     accumulate: PositiveInt = Field(
         1, description="batches whose gradients are summed into one optimizer step"
     )
-    optimizer: Optimizer = Field(default_factory=Optimizer)
-    schedule: Schedule = Field(default_factory=Schedule)
+    optimizer: Optimizer = Field(default_factory=Optimizer, description="the site's optimizer")
+    schedule: Schedule = Field(default_factory=Schedule, description="learning rate over the whole run")
     gradient_clip: PositiveFloat | None = Field(
         None, description="largest global L2 norm of a step's gradient"
     )

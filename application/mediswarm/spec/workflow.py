@@ -31,7 +31,7 @@ class _Averaging(_Rounds):
 class FedAvg(_Averaging):
     """Weighted average of the sites' updates (McMahan et al., 2017)."""
 
-    name: Literal["fedavg"] = "fedavg"
+    name: Literal["fedavg"] = Field("fedavg", description="weighted average of the updates")
     proximal_mu: float = Field(
         0.0, ge=0, description="FedProx (Li et al., 2020): pull towards the received model"
     )
@@ -40,8 +40,8 @@ class FedAvg(_Averaging):
 class ServerOptimizer(Strict):
     """The server's optimizer; the averaged update is its gradient (Reddi et al., 2021)."""
 
-    name: Literal["sgd", "adam", "yogi", "adagrad"]
-    lr: PositiveFloat
+    name: Literal["sgd", "adam", "yogi", "adagrad"] = Field(description="which optimizer")
+    lr: PositiveFloat = Field(description="learning rate at the server")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd only")
     beta1: float = Field(0.9, ge=0, lt=1, description="adam, yogi, adagrad: decay of the first moment")
     beta2: float = Field(0.99, ge=0, lt=1, description="adam, yogi: decay of the second moment")
@@ -59,24 +59,24 @@ class ServerOptimizer(Strict):
 class FedOpt(_Averaging):
     """The averaged update as the gradient of a server optimizer (Reddi et al., 2021)."""
 
-    name: Literal["fedopt"] = "fedopt"
+    name: Literal["fedopt"] = Field("fedopt", description="a server optimizer on the averaged update")
     proximal_mu: float = Field(
         0.0, ge=0, description="FedProx (Li et al., 2020): pull towards the received model"
     )
-    server_optimizer: ServerOptimizer
+    server_optimizer: ServerOptimizer = Field(description="how the server steps along the averaged update")
 
 
 class Scaffold(_Averaging):
     """Control variates against client drift (Karimireddy et al., 2020), option II."""
 
-    name: Literal["scaffold"] = "scaffold"
-    server_lr: PositiveFloat = 1.0
+    name: Literal["scaffold"] = Field("scaffold", description="averaging with control variates")
+    server_lr: PositiveFloat = Field(1.0, description="factor on the averaged update of trainable parameters")
 
 
 class Swarm(_Averaging):
     """Peer to peer: no server sees a model; the aggregating site rotates (Warnat-Herresthal et al., 2021)."""
 
-    name: Literal["swarm"] = "swarm"
+    name: Literal["swarm"] = Field("swarm", description="averaging at rotating sites; no server sees weights")
     proximal_mu: float = Field(
         0.0, ge=0, description="FedProx (Li et al., 2020): pull towards the received model"
     )
@@ -85,7 +85,7 @@ class Swarm(_Averaging):
 class Cyclic(_Rounds):
     """The model travels from site to site; a round is one pass over all (Chang et al., 2018)."""
 
-    name: Literal["cyclic"] = "cyclic"
+    name: Literal["cyclic"] = Field("cyclic", description="the model travels from site to site")
 
 
 Workflow = Annotated[FedAvg | FedOpt | Scaffold | Swarm | Cyclic, Field(discriminator="name")]

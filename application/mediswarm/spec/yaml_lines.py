@@ -25,19 +25,23 @@ def read_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise JobError("MS-J001", f"the file cannot be read ({type(error).__name__})", file=path) from error
+    lines: dict[KeyPath, int] = {}
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         document = yaml.safe_load(text)
+        if root is not None:
+            _collect(root, (), lines, path)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise JobError(
             "MS-J002", str(error.problem or error), file=path, line=mark.line + 1 if mark else None
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-45
         raise JobError("MS-J002", str(error).splitlines()[0], file=path) from error
-    lines: dict[KeyPath, int] = {}
-    if root is not None:
-        _collect(root, (), lines, path)
+    except RecursionError as error:
+        raise JobError(
+            "MS-J002", "a value contains itself, or values are nested too deeply", file=path
+        ) from error
     return document, lines
 
 

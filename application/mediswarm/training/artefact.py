@@ -7,7 +7,7 @@ No pickle is read or written.
 from __future__ import annotations
 
 import json
-import os
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def write_whole(path: Path, text: str) -> None:
     """Replace a text file in one step, so that no reader sees half of it."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def describe_artefact(folder: Path) -> Artefact:
@@ -127,4 +127,4 @@ def architecture_of(weights: Weights, kind: str) -> str:
 
 def _short(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
-    return text if len(text) <= 120 else text[:117] + "…"
+    return textwrap.shorten(text, 120, placeholder=" …")

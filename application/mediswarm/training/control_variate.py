@@ -14,7 +14,7 @@ class ControlVariate:
         self.own: Weights = {}
 
     def correction(self, global_control: Weights) -> Weights:
-        """c − c_i, to be added to every gradient of the round."""
+        """Give c − c_i, to be added to every gradient of the round."""
         return {name: value - self._own(name, value) for name, value in global_control.items()}
 
     def renew(self, global_control: Weights, update: Weights, lr_sum: float) -> Weights:

@@ -56,7 +56,7 @@ class ModelStore:
         save_artefact(self.folder / "last", {**self.initial, **shared}, artefact)
 
     def promote(self, value: float | None) -> None:
-        """Make the present `last` the `best`, with the metric's value. No bytes are copied: the file is linked."""
+        """Make the present `last` the `best`, with the metric's value; the file is linked, not copied."""
         last, best = self.folder / "last", self.folder / "best"
         best.mkdir(exist_ok=True)
         partial = best / f".{WEIGHTS_FILE}.partial"

@@ -18,4 +18,4 @@ def write_predictions(path: Path, cases: Cases, predictions: Predictions, column
         writer = csv.writer(stream)
         writer.writerow(["case", "target", *columns])
         for case, target, values in zip(cases.ids, targets, rows, strict=True):
-            writer.writerow([case, target, *(f"{value:.6g}" for value in values)])
+            writer.writerow([case, target, *(f"{value:.9g}" for value in values)])

@@ -1,0 +1,45 @@
+"""Volumes of a split, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from mediswarm.data.volumes import fit, normalise, read_volume
+
+_REMEMBERED_BYTES = 512 * 2**20
+
+
+class VolumeDataset(Dataset[tuple[torch.Tensor, int]]):
+    """Normalised volumes `[channels, x, y, z]`, float32, and labels.
+
+    A split that fits into 512 MiB stays in memory once it was read. What was
+    read is not to be written to.
+    """
+
+    def __init__(
+        self, files: Sequence[Sequence[Path]], labels: Sequence[int], size: tuple[int, int, int]
+    ) -> None:
+        """`files` holds for each case one file for each channel; `size` is in voxels [x, y, z]."""
+        self.files, self.labels, self.size = files, labels, size
+        needed = 4 * sum(len(channels) for channels in files) * int(np.prod(size))
+        self._memory: dict[int, torch.Tensor] | None = {} if needed <= _REMEMBERED_BYTES else None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        """Raises DataError MS-D120 to MS-D124 when a volume cannot be used."""
+        if self._memory is None:
+            return self._read(index), self.labels[index]
+        if index not in self._memory:
+            self._memory[index] = self._read(index)
+        return self._memory[index], self.labels[index]
+
+    def _read(self, index: int) -> torch.Tensor:
+        channels = [fit(normalise(read_volume(file)), self.size) for file in self.files[index]]
+        return torch.from_numpy(np.stack(channels))

@@ -1,0 +1,161 @@
+"""Reading, checking and normalising NIfTI volumes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+
+from mediswarm.errors import DataError
+
+Volume = npt.NDArray[np.float32]
+
+PREPROCESSING = "percentile-0.5-99.5/z-score/centre-crop-pad/1"
+"""Tag of what :func:`normalise` and :func:`fit` do; part of the data contract, changed when they change."""
+
+_SPATIAL_AXES = 3
+_NOT_NIFTI = (
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+)
+_GZIP = b"\x1f\x8b"
+_NIFTI_2 = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a NIfTI header says: size in voxels, spacing in mm, orientation such as `LPS`, by axis."""
+
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    orientation: str
+
+
+def read_geometry(path: Path) -> Geometry:
+    """Read the header only.
+
+    Raises:
+        DataError: MS-D120 missing or not permitted, MS-D121 not a NIfTI file, MS-D124 not 3D.
+    """
+    return _geometry(path, _opened(path))
+
+
+def read_volume(path: Path) -> Volume:
+    """Read all voxels [x, y, z], float32, with the header's scaling, in the file's own axis order.
+
+    Raises:
+        DataError: MS-D120 missing or not permitted, MS-D121 corrupt or truncated,
+            MS-D122 NaN or infinity, MS-D123 constant, MS-D124 not 3D.
+    """
+    content = _content(path)
+    try:
+        # read whole: nibabel stops before the checksum at the end, and would not see damaged voxels
+        raw = gzip.decompress(content) if content.startswith(_GZIP) else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise _corrupt(path, "the file ends early or is damaged") from error
+    try:
+        kind = nibabel.Nifti2Image if raw[:4] in _NIFTI_2 else nibabel.Nifti1Image
+        image = kind.from_bytes(raw)
+    except _NOT_NIFTI as error:
+        raise _corrupt(path, "this is not a NIfTI file") from error
+    shape = _geometry(path, image).shape
+    try:
+        voxels: Volume = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged")).reshape(shape)
+    except (OSError, EOFError, ValueError) as error:
+        raise _corrupt(path, "the voxels end early") from error
+    # checked before z-score, which would spread one NaN over the volume
+    bad = int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
+    if bad:
+        raise DataError("MS-D122", f"{bad} of {voxels.size} voxels are NaN or infinite", file=path)
+    if voxels.min() == voxels.max():
+        raise DataError("MS-D123", f"every voxel is {voxels.flat[0]:g}", file=path)
+    return voxels
+
+
+def normalise(volume: Volume) -> Volume:
+    """Clip to the 0.5 and 99.5 percentile, then to mean 0 and standard deviation 1.
+
+    A volume that the clipping makes constant (fewer than 0.5 % of its voxels
+    differ) is scaled without clipping, so that what differs is not lost.
+    """
+    low, high = np.percentile(volume, (0.5, 99.5))
+    clipped = np.clip(volume, low, high) if high > low else volume
+    centred = clipped - clipped.mean(dtype=np.float64)
+    scaled: Volume = (centred / centred.std(dtype=np.float64)).astype(np.float32)
+    return scaled
+
+
+def fit(volume: Volume, size: tuple[int, int, int]) -> Volume:
+    """Crop and pad about the centre to `size` voxels [x, y, z]; padding has the volume's minimum."""
+    cropped = volume[
+        tuple(
+            slice(max(0, (have - want) // 2), max(0, (have - want) // 2) + want)
+            for have, want in zip(volume.shape, size, strict=True)
+        )
+    ]
+    missing = [want - have for have, want in zip(cropped.shape, size, strict=True)]
+    return np.pad(
+        cropped, [(gap // 2, gap - gap // 2) for gap in missing], constant_values=float(volume.min())
+    )
+
+
+def content_digest(volume: Volume) -> str:
+    """SHA-256 of shape and voxels: equal for equal images, whatever the file's name or compression."""
+    digest = hashlib.sha256(repr(volume.shape).encode())
+    digest.update(np.ascontiguousarray(volume).tobytes())
+    return digest.hexdigest()
+
+
+def _opened(path: Path) -> Any:
+    try:
+        # opened first, since nibabel reports a file it may not read as one of unknown type
+        with path.open("rb"):
+            pass
+        return nibabel.load(path)
+    except _NOT_NIFTI as error:
+        raise _corrupt(path, "this is not a NIfTI file") from error
+    except OSError as error:
+        raise _closed(path, error) from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _closed(path, error) from error
+
+
+def _geometry(path: Path, image: Any) -> Geometry:
+    shape = tuple(int(size) for size in image.shape)
+    while len(shape) > _SPATIAL_AXES and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != _SPATIAL_AXES or 0 in shape:
+        raise DataError(
+            "MS-D124", f"the image has {' x '.join(map(str, image.shape))} voxels, not three axes", file=path
+        )
+    spacing = tuple(round(float(step), 3) for step in image.header.get_zooms()[:_SPATIAL_AXES])
+    return Geometry(shape, spacing, "".join(code or "?" for code in nibabel.aff2axcodes(image.affine)))
+
+
+def _corrupt(path: Path, what: str) -> DataError:
+    return DataError("MS-D121", what, file=path)
+
+
+def _closed(path: Path, error: OSError) -> DataError:
+    reason = error.strerror or type(error).__name__
+    return DataError("MS-D120", f"the image cannot be opened ({reason})", file=path)

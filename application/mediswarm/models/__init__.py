@@ -1,0 +1,1 @@
+"""Networks; a module imports what it needs only when a network is built."""
