@@ -66,7 +66,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "MS-J009": ErrorCode(
         "The pipeline's config section is not valid",
-        "Correct the key under `config:`; `mediswarm job show` prints the accepted ones.",
+        "Correct the key named; docs/job.md lists those of the pipelines that come with MediSwarm.",
     ),
     "MS-J010": ErrorCode(
         "The selection metric is not one the pipeline reports",

@@ -144,10 +144,8 @@ def train(job: Job, method: str, names: Sequence[str], data: Path, folder: Path)
     record = ReferenceRun(job, [Site(name, data) for name in names], folder).run()
     # every site holds the same test cases
     test = record["test"][names[0]]
-    print(
-        f"seed {job.training.seed} {data.name} {method} {'+'.join(names)}: AUC {test['auroc_macro']:.3f}",
-        flush=True,
-    )
+    where = f"{data.name}, {method} at {', '.join(names)}"
+    print(f"seed {job.training.seed}, {where}: AUC {test['auroc_macro']:.3f}", flush=True)
     return {
         "partition": data.name,
         "method": method,

@@ -56,9 +56,10 @@ def admit(
 
 def _compare(site: str, said: Introduction, job: Job, pipeline: Pipeline[Any]) -> MediSwarmError | None:
     ours = {"mediswarm": __version__, "pipeline": f"{job.pipeline} {pipeline.version}", "job": job.hash}
-    for what, value in (said.versions | {"job": said.job_hash}).items():
-        if value != ours.get(what):
-            return ContractError("MS-C002", f"site {site} runs {what} {value}, the server {ours.get(what)}")
+    theirs = said.versions | {"job": said.job_hash}
+    for what, value in ours.items():
+        if theirs.get(what) != value:
+            return ContractError("MS-C002", f"site {site} runs {what} {theirs.get(what)}, the server {value}")
     for key, value in pipeline.contract().items():
         if said.contract.get(key) != value:
             return ContractError(

@@ -8,6 +8,7 @@ from typing import Any
 from mediswarm.aggregation.admission import admit
 from mediswarm.aggregation.find import strategy_for
 from mediswarm.aggregation.ledger import Ledger, Watch
+from mediswarm.errors import ContractError
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
@@ -43,7 +44,7 @@ class Coordinator:
         self.strategy = strategy_for(self.job.workflow, shared, trainable, len(admitted))
         self.store = ModelStore(self.folder, self.job, self.pipeline, weights, kind)
         self.store.save_last(shared, 0)
-        self.initial = digest_of(shared)
+        self.initial = self._digest()
         return list(admitted)
 
     def order(self, round_: int) -> Order:
@@ -53,12 +54,17 @@ class Coordinator:
             weights=self.strategy.weights,
             totals=self.totals,
             control=self.strategy.control(),
-            # in a cyclic round every site receives another model: the model is judged after the round
-            validate=not isinstance(self.job.workflow, Cyclic),
+            validate=self._validates,
         )
 
     def accept(self, site: str, contribution: Contribution) -> None:
-        """Take a contribution into the round."""
+        """Take a contribution into the round.
+
+        Raises:
+            ContractError: MS-C003, MS-C004 or MS-C005; nothing of the contribution is taken then.
+        """
+        if self._validates and not contribution.metrics:
+            raise ContractError("MS-C004", f"site {site} sent no metrics in round {contribution.round}")
         weight = self.strategy.add(contribution)
         self.ledger.contributed(site, contribution, weight)
         if contribution.metrics:
@@ -96,7 +102,16 @@ class Coordinator:
     def finish(self, judgements: dict[str, Judgement]) -> None:
         """Note the test metrics of the best model, and end the run."""
         self.ledger.tested(judgements)
-        self.ledger.finish(changed=digest_of(self.strategy.weights) != self.initial)
+        self.ledger.finish(changed=self._digest() != self.initial)
+
+    @property
+    def _validates(self) -> bool:
+        # in a cyclic round every site receives another model: the model is judged after the round
+        return not isinstance(self.job.workflow, Cyclic)
+
+    def _digest(self) -> str:
+        # of what is learned: running statistics move without any learning
+        return digest_of({name: self.strategy.weights[name] for name in self.strategy.trainable})
 
     def _promote(self) -> None:
         self.store.promote(self.ledger.best["value"] if self.ledger.best else None)

@@ -15,7 +15,7 @@ class FedAvgStrategy(Strategy):
     def __init__(self, weights: Weights, trainable: set[str], weigh_by: WeightBy = "cases") -> None:
         super().__init__(weights, trainable)
         self.weigh_by: WeightBy = weigh_by
-        self.mean = WeightedMean()
+        self.mean = WeightedMean(weights)
 
     def add(self, contribution: Contribution) -> float:
         weight = weight_of(contribution, self.weigh_by)
@@ -23,12 +23,11 @@ class FedAvgStrategy(Strategy):
         return weight
 
     def commit(self) -> None:
-        self.weights = self.step(self.mean.result())
-        self.mean = WeightedMean()
+        self.weights = self.step(self.mean.drain())
 
     def discard(self) -> None:
-        self.mean = WeightedMean()
+        self.mean.clear()
 
     def step(self, update: Weights) -> Weights:
-        """The next weights from the mean update; what other strategies override."""
-        return {name: value + update[name] for name, value in self.weights.items()}
+        """The next weights from the mean update, which may be overwritten; what other strategies override."""
+        return {name: update[name].add_(value) for name, value in self.weights.items()}

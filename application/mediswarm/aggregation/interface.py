@@ -24,7 +24,11 @@ class Strategy(ABC):
 
     @abstractmethod
     def add(self, contribution: Contribution) -> float:
-        """Take one site's contribution; gives the weight it received."""
+        """Take one site's contribution; gives the weight it received.
+
+        Raises:
+            ContractError: MS-C003 or MS-C005; nothing of the contribution is taken then.
+        """
 
     @abstractmethod
     def commit(self) -> None:

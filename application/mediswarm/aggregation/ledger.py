@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ class Ledger:
         score["loss"] = counts["judged_loss"][0] / counts["judged_cases"][0]
         self.scores[model] = score
         value = score[self.job.selection.metric]
-        if value is None:
+        if value is None or not math.isfinite(value):
             raise RunFailed(
                 "MS-R009", f"{self.job.selection.metric} of model {model} is undefined at every site"
             )

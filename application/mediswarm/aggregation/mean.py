@@ -13,41 +13,67 @@ class WeightedMean:
 
     Sums are kept in float64: memory is that of two models whatever the number of
     sites, and the order in which contributions arrive changes nothing that
-    survives the rounding back to float32.
+    survives the rounding back to float32. The memory is used again in the next round.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, like: Weights) -> None:
+        """`like` has the names, shapes and types that every contribution must have."""
+        self._like = like
         self._sums: Weights = {}
-        self._types: dict[str, torch.dtype] = {}
         self.weight = 0.0
 
     def add(self, values: Weights, weight: float) -> None:
         """Take one contribution into the mean.
 
         Raises:
-            ContractError: MS-C003 when names or shapes differ from the first one's.
+            ContractError: MS-C003 when names or shapes are others; nothing of it is taken then.
         """
+        require_fit(values, self._like)
         if not self._sums:
             self._sums = {
-                name: torch.zeros(value.shape, dtype=torch.float64) for name, value in values.items()
+                name: torch.zeros(value.shape, dtype=torch.float64) for name, value in self._like.items()
             }
-            self._types = {name: value.dtype for name, value in values.items()}
-        if values.keys() != self._sums.keys():
-            odd = sorted(values.keys() ^ self._sums.keys())[0]
-            raise ContractError("MS-C003", f"a contribution differs from the others in parameter {odd}")
         for name, value in values.items():
-            total = self._sums[name]
-            if total.shape != value.shape:
-                raise ContractError(
-                    "MS-C003", f"parameter {name} has shape {tuple(value.shape)}, not {tuple(total.shape)}"
-                )
-            total.add_(value, alpha=weight)
+            self._sums[name].add_(value, alpha=weight)
         self.weight += weight
 
-    def result(self) -> Weights:
-        """The mean in the contributions' types (integers rounded); empty when nothing was added."""
-        return {name: _cast(total / self.weight, self._types[name]) for name, total in self._sums.items()}
+    def drain(self) -> Weights:
+        """The mean in the types of `like` (integers rounded), and start anew; it belongs to the caller.
+
+        Raises:
+            ContractError: MS-C005 when nothing of any weight was added.
+        """
+        if self.weight == 0:
+            raise ContractError("MS-C005", "all contributions of the round have weight 0")
+        mean = {
+            name: _cast(total.div_(self.weight), self._like[name].dtype) for name, total in self._sums.items()
+        }
+        self.clear()
+        return mean
+
+    def clear(self) -> None:
+        """Forget what was added."""
+        for total in self._sums.values():
+            total.zero_()
+        self.weight = 0.0
+
+
+def require_fit(values: Weights, like: Weights) -> None:
+    """Compare names and shapes; torch would stretch a wrong shape in silence.
+
+    Raises:
+        ContractError: MS-C003 naming the first parameter that differs.
+    """
+    for name in sorted(values.keys() | like.keys()):
+        if name not in values or name not in like:
+            raise ContractError("MS-C003", f"a contribution and the model differ in having parameter {name}")
+        if values[name].shape != like[name].shape:
+            raise ContractError(
+                "MS-C003",
+                f"a contribution has parameter {name} of shape {tuple(values[name].shape)}, "
+                f"the model {tuple(like[name].shape)}",
+            )
 
 
 def _cast(value: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-    return value.to(kind) if kind.is_floating_point else value.round().to(kind)
+    return (value if kind.is_floating_point else value.round()).to(kind, copy=True)

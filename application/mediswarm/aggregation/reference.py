@@ -17,6 +17,7 @@ from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, FedAvg, Job
+from mediswarm.training.crossing import Judgement
 from mediswarm.training.site_run import SiteRun
 
 
@@ -62,10 +63,10 @@ class ReferenceRun:
                     centre.accept(name, self.sites[name].contribute(centre.order(round_)))
                 centre.end_round(round_)
                 if isinstance(self.job.workflow, Cyclic):
-                    self._judge(keep_predictions=False, weights=self.weights)
+                    centre.judged(self._judge(order, self.weights, keep_predictions=False))
             if not isinstance(self.job.workflow, Cyclic):
-                self._judge(keep_predictions=False, weights=self.weights)
-            centre.finish(self._judge(keep_predictions=True, weights=centre.best_weights()))
+                centre.judged(self._judge(order, self.weights, keep_predictions=False))
+            centre.finish(self._judge(order, centre.best_weights(), keep_predictions=True))
         except MediSwarmError as error:
             centre.ledger.fail(error)
             raise
@@ -79,14 +80,11 @@ class ReferenceRun:
         """The shared weights as they are now."""
         return self.centre.strategy.weights
 
-    def _judge(self, keep_predictions: bool, weights: Weights | None) -> Any:
-        said = {
-            name: site.judge(weights, self.centre.totals, keep_predictions)
-            for name, site in self.sites.items()
-        }
-        if not keep_predictions:
-            self.centre.judged(said)
-        return said
+    def _judge(
+        self, sites: list[str], weights: Weights | None, keep_predictions: bool
+    ) -> dict[str, Judgement]:
+        totals = self.centre.totals
+        return {name: self.sites[name].judge(weights, totals, keep_predictions) for name in sites}
 
 
 def local_variant(job: Job) -> Job:

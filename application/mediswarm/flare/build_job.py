@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import yaml
 from nvflare.job_config.api import FedJob
 
 from mediswarm.flare.job_folder import CONFIG, CUSTOM
@@ -12,7 +13,7 @@ from mediswarm.flare.server_rounds import ServerRounds
 from mediswarm.flare.site_executor import SiteExecutor
 from mediswarm.flare.swarm_controller import SwarmController
 from mediswarm.flare.swarm_executor import SwarmExecutor
-from mediswarm.spec import Job, Swarm
+from mediswarm.spec import Job, Swarm, load_job
 from mediswarm.spec.workflow import required
 
 REQUEST_INTERVAL_S = 0.05
@@ -48,6 +49,16 @@ def build_job(job: Job, target: Path, sites: int) -> Path:
 
 def _copy(job: Job, to: Path) -> None:
     to.mkdir(parents=True)
-    for name in ("job.yml", *job.shipped_files):
+    _write_document(job, to / "job.yml")
+    for name in job.shipped_files:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(job.folder / name, to / name)
+
+
+def _write_document(job: Job, file: Path) -> None:
+    """The author's own text where it says the same as `job`; the document of a varied job otherwise."""
+    written = job.folder / "job.yml"
+    if written.is_file() and load_job(written).hash == job.hash:
+        shutil.copyfile(written, file)
+    else:
+        file.write_text(yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False), encoding="utf-8")

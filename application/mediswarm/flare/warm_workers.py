@@ -25,6 +25,8 @@ from typing import Any
 import psutil
 from nvflare.private.fed.app.simulator import simulator_runner, simulator_worker
 
+from mediswarm.flare.build_job import REQUEST_INTERVAL_S
+
 _WORKER_MODULE = "nvflare.private.fed.app.simulator.simulator_worker"
 _LISTEN_S = 5.0
 
@@ -119,6 +121,20 @@ class _WarmWorker:
         os.kill(self.pid, signal.SIGKILL)
 
 
+class _Impatient:
+    """Stands for the time module inside the simulator's worker.
+
+    NVFlare 2.9's worker sleeps for half a second whenever the server has no task
+    yet, whatever the job's task_request_interval; each round would pay for it.
+    """
+
+    time = time.time
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        time.sleep(min(seconds, REQUEST_INTERVAL_S))
+
+
 def _live(reader: int) -> None:
     """What a forked worker does until it exits; it never returns."""
     code = 1
@@ -130,6 +146,7 @@ def _live(reader: int) -> None:
             arguments, environment = pickle.loads(said)  # noqa: S301 - from our own parent, through a pipe
             os.environ.update(environment)
             sys.argv = [_WORKER_MODULE, *arguments]
+            simulator_worker.time = _Impatient
             parsed = simulator_worker.parse_arguments()
             simulator_worker.mpm.run(main_func=simulator_worker.main, run_dir=parsed.workspace, args=parsed)
         code = 0

@@ -112,4 +112,5 @@ def load_state(model: nn.Module, weights: Weights) -> None:
             raise ContractError(
                 "MS-C003", f"received {name} of shape {tuple(value.shape)}; the model has {have}"
             )
+    for name, value in weights.items():
         own[name].copy_(value)

@@ -93,4 +93,4 @@ Workflow = Annotated[FedAvg | FedOpt | Scaffold | Swarm | Cyclic, Field(discrimi
 
 def required(quorum: Quorum, sites: int) -> int:
     """How many of `sites` sites a quorum asks for, at least 1 and at most all."""
-    return sites if quorum == "all" else min(quorum, sites)
+    return max(1, sites if quorum == "all" else min(quorum, sites))

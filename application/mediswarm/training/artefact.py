@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,20 @@ def save_artefact(folder: Path, weights: Weights, artefact: Artefact) -> Artefac
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{WEIGHTS_FILE}.partial"
     safetensors.torch.save_file({name: value.contiguous() for name, value in weights.items()}, partial)
-    described = Artefact(**{**asdict(artefact), "sha256": sha256_of_file(partial)})
-    partial.replace(folder / WEIGHTS_FILE)
-    write_description(folder, described)
+    described = replace(artefact, sha256=sha256_of_file(partial))
+    put_in_place(folder, partial, described)
     return described
 
 
-def write_description(folder: Path, artefact: Artefact) -> None:
-    """Write a checkpoint's JSON."""
-    write_whole(folder / DESCRIPTION_FILE, json.dumps(asdict(artefact), indent=2) + "\n")
+def put_in_place(folder: Path, weights: Path, artefact: Artefact) -> None:
+    """Make `weights`, a file in `folder`, the checkpoint's and write its JSON.
+
+    Both are complete on disk before either takes its place: a full disk leaves the former checkpoint.
+    """
+    description = folder / f".{DESCRIPTION_FILE}.partial"
+    description.write_text(json.dumps(asdict(artefact), indent=2) + "\n", encoding="utf-8")
+    weights.replace(folder / WEIGHTS_FILE)
+    description.replace(folder / DESCRIPTION_FILE)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -18,8 +18,8 @@ from mediswarm.training.artefact import (
     architecture_of,
     describe_artefact,
     load_artefact,
+    put_in_place,
     save_artefact,
-    write_description,
 )
 
 
@@ -65,8 +65,7 @@ class ModelStore:
             os.link(last / WEIGHTS_FILE, partial)
         except OSError:  # a file system without hard links
             shutil.copyfile(last / WEIGHTS_FILE, partial)
-        partial.replace(best / WEIGHTS_FILE)
-        write_description(best, replace(describe_artefact(last), value=value))
+        put_in_place(best, partial, replace(describe_artefact(last), value=value))
 
     def load(self, which: str) -> Weights:
         """The weights of `last` or `best`, checked against the job (ArtefactError otherwise)."""

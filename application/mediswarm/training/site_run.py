@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mediswarm import __version__
 from mediswarm.errors import DataError
 from mediswarm.pipelines.base import Cases, Pipeline, Site, SiteData
@@ -19,6 +21,7 @@ from mediswarm.pipelines.learner import Learner, RoundPlan, Weights
 from mediswarm.spec import Cyclic, Job, Scaffold
 from mediswarm.training.control_variate import ControlVariate
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
+from mediswarm.training.model_store import ModelStore
 from mediswarm.training.predictions import write_predictions
 from mediswarm.training.seeds import seed_everything, seed_for
 from mediswarm.training.shared_weights import difference, shared_names
@@ -111,8 +114,9 @@ class SiteRun:
         Args:
             weights: the model, or None for the one that is loaded.
             totals: summed statistics of all sites.
-            keep_predictions: also judge the test cases, and write the predictions of
-                both splits to ``<run_dir>/predictions/<split>.csv``.
+            keep_predictions: also judge the test cases, write the predictions of both
+                splits to ``<run_dir>/predictions/<split>.csv``, and, where parameters stay
+                local, the site's own model to ``<run_dir>/personal/last``.
         """
         started = time.perf_counter()
         learner = self._learner(totals)
@@ -126,12 +130,21 @@ class SiteRun:
             if len(self._data.test):
                 test, predicted = self._count(learner, self._data.test)
                 write_predictions(folder / "test.csv", self._data.test, predicted, columns)
+            self._keep_personal_model(learner.weights(), totals)
         return Judgement(validation, test, time.perf_counter() - started)
 
     def close(self) -> None:
         """Release what the learner holds."""
         if self.learner is not None:
             self.learner.close()
+
+    def _keep_personal_model(self, own: Weights, totals: Counts) -> None:
+        """Save the judged model with this site's local parameters, which no one else has."""
+        if len(shared_of(self.job, self.pipeline, own)) == len(own):
+            return
+        initial, _, kind = initial_weights(self.job, self.pipeline, totals)
+        store = ModelStore(self.run_dir / "personal", self.job, self.pipeline, initial, kind)
+        store.save_last(own, self.job.workflow.rounds)
 
     @property
     def _data(self) -> SiteData:
@@ -183,6 +196,9 @@ def initial_weights(job: Job, pipeline: Pipeline[Any], totals: Counts) -> tuple[
 
 
 def shared_of(job: Job, pipeline: Pipeline[Any], weights: Weights) -> Weights:
-    """Those of `weights` that the job and the pipeline let leave a site."""
+    """Those of `weights` that the job and the pipeline let leave a site.
+
+    Masks and flags (boolean buffers) have no mean; they are the model's structure, the same everywhere.
+    """
     names = shared_names(weights, (*job.exchange.exclude, *pipeline.local_parameters))
-    return {name: weights[name] for name in names}
+    return {name: weights[name] for name in names if weights[name].dtype != torch.bool}

@@ -64,9 +64,11 @@ class TorchLearner(Learner):
                 break
             rate = self._set_rate((plan.round + step / steps) / plan.rounds)
             group = [batch for _, batch in zip(range(self.training.accumulate), batches, strict=False)]
+            together = sum(len(targets) for _, targets in group)
             for inputs, targets in group:
-                loss_sum += self._backward(inputs, targets, generator, len(group)) * len(targets)
-                seen += len(targets)
+                loss = self._backward(inputs, targets, generator, len(targets) / together)
+                loss_sum += loss * len(targets)
+            seen += together
             self._step(pull)
             lr_sum, done = lr_sum + rate, done + 1
         mean_loss = float(loss_sum) / max(seen, 1)
@@ -93,12 +95,12 @@ class TorchLearner(Learner):
             group["lr"] = rate
         return rate
 
-    def _backward(self, inputs: Any, targets: Any, generator: torch.Generator, parts: int) -> torch.Tensor:
+    def _backward(self, inputs: Any, targets: Any, generator: torch.Generator, share: float) -> torch.Tensor:
         inputs, targets = _move(inputs, self.device), _move(targets, self.device)
         inputs, targets = self.pipeline.augment(inputs, targets, generator)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             loss = self.pipeline.loss(self.model(inputs), targets)
-        torch.autograd.backward(self.scaler.scale(loss / parts))
+        torch.autograd.backward(self.scaler.scale(loss * share))
         return loss.detach()
 
     def _step(self, pull: _Pull) -> None:

@@ -20,7 +20,7 @@ how to repair it. Scripts may rely on codes and exit codes; the wording of messa
 the same stands on standard output as an object `error`.
 
 ```
-error[MS-J003] my_question/job.yml:8: unknown key `training.batchsize`
+error[MS-J003] my_question/job.yml:9: unknown key `training.batchsize`
   hint: Did you mean `batch_size`? Remove the key or correct its spelling.
 ```
 

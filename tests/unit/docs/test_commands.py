@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
+
+NAMED = re.compile(r"(?:`|\$ )mediswarm ([a-z]+)(?: ([a-z]+))?")
 
 
 def test_commands_and_options_have_help_and_are_documented(generator: Any, root: Path) -> None:
@@ -30,10 +33,10 @@ def test_the_commands_that_guides_name_exist(generator: Any, root: Path) -> None
         *(root / "docs").rglob("*.md"),
         *(root / "application" / "jobs").rglob("*.md"),
     ]
-    for guide in guides:
-        text = guide.read_text(encoding="utf-8")
-        for line in text.replace("`mediswarm ", "\n$ mediswarm ").splitlines():
-            words = line.removeprefix("$ ").replace("`", " ").split()
-            if line.startswith("$ mediswarm ") and words[1].isalpha():
-                name = " ".join(words[:3] if words[1] == "job" else words[:2])
-                assert name in names, f"{guide.name} names {name!r}"
+    named = {
+        f"mediswarm {group} {command}" if group == "job" else f"mediswarm {group}"
+        for guide in guides
+        for group, command in NAMED.findall(guide.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert named - names.keys() == set()

@@ -11,9 +11,10 @@ HIDDEN = re.compile(r"```.*?```", re.DOTALL)
 
 
 def _documents(root: Path) -> Iterator[Path]:
-    for file in sorted(root.rglob("*.md")):
-        if not any(part.startswith(".") for part in file.relative_to(root).parts):
-            yield file
+    for top in sorted(root.iterdir()):
+        if top.name.startswith("."):
+            continue
+        yield from sorted(top.rglob("*.md")) if top.is_dir() else [top] * (top.suffix == ".md")
 
 
 def _anchors(file: Path) -> set[str]:

@@ -22,6 +22,7 @@ from mediswarm.aggregation.reference import ReferenceRun
 from mediswarm.errors import DataError, JobError
 from mediswarm.pipelines import Site
 from mediswarm.pipelines.cifar10 import Cifar10, download, published
+from mediswarm.preflight.pipeline_contract import check_pipeline
 from mediswarm.spec import Job, load_job
 
 JOB = Path(mediswarm.__file__).parents[1] / "jobs" / "cifar10"
@@ -312,6 +313,12 @@ def test_cases_are_the_same_whenever_they_are_asked_for(archive):
     site = Site("A", archive.parent)
     data = pipeline.data(site)
     assert torch.equal(data.validation.dataset[0][0], data.validation.dataset[0][0])
+
+
+def test_the_interface_is_kept(archive):
+    job = load_job(JOB)
+    job = job.varied(config=job.config | {"width": 8})
+    assert {finding.status for finding in check_pipeline(job, archive.parent)} == {"PASS"}
 
 
 def test_the_shipped_job_learns(archive, tmp_path):

@@ -18,6 +18,7 @@ from mediswarm.aggregation.reference import ReferenceRun
 from mediswarm.errors import ContractError, DataError, JobError, PipelineError
 from mediswarm.pipelines import RoundPlan, Site, load_pipeline
 from mediswarm.pipelines.linear import Linear
+from mediswarm.preflight.pipeline_contract import check_pipeline
 from mediswarm.spec import Job, Training, load_job
 
 JOB = Path(mediswarm.__file__).parents[1] / "jobs" / "linear_transcriptome"
@@ -192,6 +193,20 @@ def test_an_abort_before_the_round_changes_nothing(tmp_path):
     result = learner.train(RoundPlan(round=0, rounds=1, seed=0, stop=lambda: True))
     assert result.steps == 0
     assert learner.weights()["coef"].abs().sum() == 0
+
+
+def test_the_interface_is_kept(tmp_path):
+    for site in "AB":
+        write(tmp_path, expression(60, ord(site)), site)
+    assert {finding.status for finding in check_pipeline(load_job(JOB), tmp_path)} == {"PASS"}
+
+
+def test_further_columns_are_not_read_and_that_is_said(tmp_path):
+    pipeline, _ = linear(tmp_path)
+    table = expression(60, 0)
+    table["GENE999"] = "not even a number"
+    found = {finding.subject: finding for finding in pipeline.check(write(tmp_path, table))}
+    assert (found["columns"].status, found["columns"].message) == ("PASS", "1 further column not read")
 
 
 def test_a_missing_gene_is_named(tmp_path):

@@ -11,14 +11,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+import mediswarm
 from mediswarm.errors import DataError, JobError
 from mediswarm.pipelines import Site, add_counts
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.moments import mean_and_scale, moment_counts
 from mediswarm.pipelines.tabular import Tabular
 from mediswarm.pipelines.tabular.splits import draw_splits
+from mediswarm.preflight.pipeline_contract import check_pipeline
 from mediswarm.spec import load_job
 
+JOB = Path(mediswarm.__file__).parents[1] / "jobs" / "tabular_heart_disease"
 COLUMNS = [
     {"type": "numeric", "name": "age", "unit": "years", "range": [0, 120]},
     {"type": "categorical", "name": "smoking", "categories": ["never", "former", "current"]},
@@ -362,6 +365,13 @@ def test_the_contract_names_columns_in_order_with_units():
     assert contract["classes"] == ["healthy", "ill"]
     other = [COLUMNS[0], COLUMNS[1], COLUMNS[2] | {"unit": "mmol/mol"}]
     assert tabular(columns=other).contract() != contract
+
+
+def test_the_interface_is_kept(tmp_path):
+    for site in "AB":
+        write(tmp_path, change(rows(60, ord(site)), 0, "hba1c", ""), site)
+    job = load_job(JOB).varied(config=CONFIG)
+    assert {finding.status for finding in check_pipeline(job, tmp_path)} == {"PASS"}
 
 
 def test_a_hundred_thousand_real_rows(real_data, tmp_path):

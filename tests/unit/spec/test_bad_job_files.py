@@ -19,7 +19,9 @@ GOOD = (JOBS / "minimal_training_pytorch_cnn" / "job.yml").read_text(encoding="u
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the minimal job, to be spoilt."""
-    return Path(shutil.copytree(JOBS / "minimal_training_pytorch_cnn", tmp_path / "minimal_training_pytorch_cnn"))
+    return Path(
+        shutil.copytree(JOBS / "minimal_training_pytorch_cnn", tmp_path / "minimal_training_pytorch_cnn")
+    )
 
 
 class Bad(NamedTuple):
@@ -42,14 +44,18 @@ BAD = {
         "rounds: 5", "rounds: 5\n  prox_mu: 1", "MS-J003", 14, "`workflow.prox_mu`", "`proximal_mu`"
     ),
     "misspelt required key": Bad("rounds: 5", "round: 5", "MS-J003", 13, "`workflow.round`", "`rounds`"),
-    "missing key": Bad("  rounds: 5\n", "", "MS-J004", 11, "`workflow.rounds` is missing", "`workflow.rounds:`"),
+    "missing key": Bad(
+        "  rounds: 5\n", "", "MS-J004", 11, "`workflow.rounds` is missing", "`workflow.rounds:`"
+    ),
     "missing section": Bad("selection: {metric: auroc_macro, mode: max}", "", "MS-J004", 1, "`selection`"),
     "workflow without a name": Bad("  name: fedavg\n", "", "MS-J004", 11, "`workflow.name` is missing"),
     "unknown workflow": Bad("name: fedavg", "name: fedavgg", "MS-J005", 12, "'fedavg', 'fedopt'"),
     "wrong type": Bad("batch_size: 16", "batch_size: many", "MS-J005", 9, "whole number, not 'many'"),
     "fraction of a case": Bad("batch_size: 16", "batch_size: 1.5", "MS-J005", 9, "whole number, not 1.5"),
     "text for a section": Bad("local: {epochs: 2}", "local: two", "MS-J005", 8, "mapping of keys to values"),
-    "negative rounds": Bad("rounds: 5", "rounds: -5", "MS-J005", 13, "`workflow.rounds` should be greater than 0"),
+    "negative rounds": Bad(
+        "rounds: 5", "rounds: -5", "MS-J005", 13, "`workflow.rounds` should be greater than 0"
+    ),
     "impossible quorum": Bad(
         "rounds: 5", "rounds: 5\n  round_quorum: most", "MS-J005", 14, "'all' or a whole number, not 'most'"
     ),
@@ -69,7 +75,9 @@ BAD = {
         13,
         "`workflow.server_optimizer`",
     ),
-    "scaffold with adamw": Bad("name: fedavg", "name: scaffold", "MS-J006", 11, "needs training.optimizer sgd"),
+    "scaffold with adamw": Bad(
+        "name: fedavg", "name: scaffold", "MS-J006", 11, "needs training.optimizer sgd"
+    ),
     "two kinds of local work": Bad("epochs: 2", "epochs: 2, steps: 3", "MS-J006", 8, "not epochs and steps"),
     "no local work": Bad("{epochs: 2}", "{}", "MS-J006", 8, "exactly one of epochs, steps, epochs_scaled"),
     "minimum above maximum": Bad(
@@ -80,20 +88,34 @@ BAD = {
         "minimum 5 is above maximum 2",
     ),
     "name of another folder": Bad(
-        "name: minimal_training_pytorch_cnn", "name: mine", "MS-J006", 2, "the folder is", "name of its folder"
+        "name: minimal_training_pytorch_cnn",
+        "name: mine",
+        "MS-J006",
+        2,
+        "the folder is",
+        "name of its folder",
     ),
-    "missing file": Bad("pipeline:", "files: [genes.txt]\npipeline:", "MS-J007", 4, "'genes.txt'", "beside job.yml"),
+    "missing file": Bad(
+        "pipeline:", "files: [genes.txt]\npipeline:", "MS-J007", 4, "'genes.txt'", "beside job.yml"
+    ),
     "missing pipeline file": Bad("./pipeline.py", "./pipe.py", "MS-J007", 4, "'pipe.py'", "beside job.yml"),
     "key given twice": Bad("batch_size: 16", "batch_size: 16\n  batch_size: 8", "MS-J008", 10, "at line 9"),
     "file outside the folder": Bad(
-        "pipeline:", "files: [../genes.txt]\npipeline:", "MS-J011", 4, "outside the job's folder", "Copy the file"
+        "pipeline:",
+        "files: [../genes.txt]\npipeline:",
+        "MS-J011",
+        4,
+        "outside the job's folder",
+        "Copy the file",
     ),
     "pipeline outside the folder": Bad(
         "./pipeline.py", "./../pipeline.py", "MS-J011", 4, "outside the job's folder", "Copy the file"
     ),
     "tab": Bad("  cases: 120", "\tcases: 120", "MS-J002", 6, "cannot start any token", "by spaces"),
     "unclosed bracket": Bad("mode: max}", "mode: max", "MS-J002", 15, "expected"),
-    "object of a Python class": Bad("cases: 120", "cases: !!python/name:os.system", "MS-J002", 6, "constructor"),
+    "object of a Python class": Bad(
+        "cases: 120", "cases: !!python/name:os.system", "MS-J002", 6, "constructor"
+    ),
 }
 
 
@@ -184,10 +206,14 @@ def test_a_bad_pipeline_file(code: str, error_code: str, rule: str, folder: Path
 
 BAD_CONFIGS = {
     "unknown key": Bad("cases: 120", "case: 120", "MS-J009", 6, "unknown key `config.case`", "`cases`"),
-    "value out of range": Bad("cases: 120", "cases: -1", "MS-J009", 6, "`config.cases` should be greater than 0"),
+    "value out of range": Bad(
+        "cases: 120", "cases: -1", "MS-J009", 6, "`config.cases` should be greater than 0"
+    ),
     "unknown metric (R17)": Bad("auroc_macro", "acc", "MS-J010", 14, "reports accuracy", "metrics listed"),
     "unknown pipeline": Bad("./pipeline.py", "cifar", "MS-P001", 4, "known are cifar10", "./pipeline.py"),
-    "pipeline file without ./": Bad("./pipeline.py", "pipeline.py", "MS-P001", 4, "known are", "./pipeline.py"),
+    "pipeline file without ./": Bad(
+        "./pipeline.py", "pipeline.py", "MS-P001", 4, "known are", "./pipeline.py"
+    ),
 }
 
 

@@ -95,12 +95,12 @@ def _undeclared(
     ignored: Collection[str] | None,
     file: Path,
 ) -> list[Finding]:
-    if ignored is None:
-        return []
-    declared = {column.name for column in columns} | set(config.marks) | set(ignored)
+    declared = {column.name for column in columns} | set(config.marks) | set(ignored or ())
     others = [name for name in table.columns if name not in declared]
     if not others:
         return []
+    if ignored is None:
+        return [Finding.passed("columns", f"{counted(len(others), 'further column')} not read")]
     return [
         Finding(
             "FAIL",
