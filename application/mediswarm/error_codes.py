@@ -26,7 +26,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "MS-U002": ErrorCode(
         "A site was named that the data directory does not hold",
-        "Use one of the site names listed in the message, or add a folder of that name to the data directory.",
+        "Use a site name listed in the message, or add a folder of that name to the data directory.",
     ),
     "MS-U003": ErrorCode(
         "The target already exists",
@@ -83,7 +83,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     # pipelines
     "MS-P001": ErrorCode(
         "No pipeline of this name",
-        "Use a built-in name, install the package that provides it, or write `./pipeline.py` for a file in the job.",
+        "Use a built-in name, install the package that provides it, or name a file, `./pipeline.py`.",
     ),
     "MS-P002": ErrorCode(
         "The pipeline file cannot be loaded",
@@ -106,7 +106,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "MS-D003": ErrorCode(
         "A split has no cases", "Give the site cases for training and validation, or leave it out of the run."
     ),
-    # data: tables and volumes
+    # data, tables and volumes
     "MS-D101": ErrorCode(
         "A table cannot be read",
         "Save the table as CSV UTF-8 or .xlsx at the path named, readable for the account.",
@@ -122,7 +122,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Export the table again with the id columns formatted as text.",
     ),
     "MS-D105": ErrorCode("A cell that must be filled is empty", "Fill the cell, or remove the row."),
-    # data: splits and labels
+    # data, splits and labels
     "MS-D110": ErrorCode(
         "A patient is in more than one split", "Put all images of a patient into one split."
     ),
@@ -142,7 +142,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "MS-D117": ErrorCode(
         "A class has no case in a split",
-        "This is legal; metrics of the class are n/a at this site. Check that the labels are coded as declared.",
+        "This is legal, its metrics are n/a at this site; check that labels are coded as declared.",
     ),
     "MS-D118": ErrorCode(
         "Cases are in no split and not used", "Add them to the split table if they should be used."
@@ -150,7 +150,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "MS-D119": ErrorCode(
         "One image stands under several ids", "Remove the copies, or correct what was exported twice."
     ),
-    # data: volumes
+    # data, volumes
     "MS-D120": ErrorCode(
         "An image cannot be opened",
         "Give the account that runs MediSwarm permission to read the file, or restore it.",
@@ -170,7 +170,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "MS-D126": ErrorCode(
         "Images of a site differ in size", "Check that all were cropped by the same preprocessing."
     ),
-    # data: tables, and the pipelines on them
+    # data, tables, and the pipelines on them
     "MS-D201": ErrorCode(
         "A table has columns that the job does not declare",
         "Take the columns out of the table, or name them under `ignore` in the job's config.",

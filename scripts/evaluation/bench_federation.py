@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 import torch
+from typing_extensions import Self
 
 from mediswarm.flare.simulator import simulate
 from mediswarm.pipelines.find import load_pipeline
@@ -123,7 +124,7 @@ def bare_loop(job: Job, sites: int) -> float:
 class Memory:
     """Peak of the summed resident memory of all child processes, sampled ten times a second."""
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> Self:
         self.peak, self._stop = 0, threading.Event()
         self._thread = threading.Thread(target=self._sample)
         self._thread.start()

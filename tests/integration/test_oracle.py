@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.simulator
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_nvflare_equals_reference(
-    name: str, make_job: Any, tmp_path: Path, record_property: Any, capsys: pytest.CaptureFixture[str]
+    name: str, make_job: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workflow, optimizer = WORKFLOWS[name]
     job = make_job(
@@ -61,7 +62,7 @@ def test_nvflare_equals_reference(
     moved = max(float((expected[key] - value).abs().max()) for key, value in initial.weights.items())
     difference = max(float((found[key] - value).abs().max()) for key, value in expected.items())
     with capsys.disabled():
-        print(f"\n  {name}: max abs difference {difference:.2e}, moved {moved:.2e} ", end="")
+        sys.stdout.write(f"\n  {name}: max abs difference {difference:.2e}, moved {moved:.2e} ")
     assert found.keys() == expected.keys()
     assert difference < 1e-6
     assert moved > 1e-3

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mediswarm import __version__
-from mediswarm.errors import MediSwarmError, RunFailed
+from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, RunTimedOut
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import add_counts
 from mediswarm.spec import Job
@@ -57,7 +57,7 @@ class Ledger:
     _clock: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self.started = _now()
+        self.started = now()
 
     def admitted(self, introductions: dict[str, Introduction], left_out: dict[str, str]) -> None:
         """Note the participants before round 0."""
@@ -167,14 +167,12 @@ class Ledger:
 
     def fail(self, error: MediSwarmError) -> None:
         """End the run as what the error says: failed, crashed, timed out or stopped."""
-        states: dict[int, State] = {7: "crashed", 8: "timed out"}
-        state: State = "stopped" if error.code == "MS-R007" else states.get(error.exit_code, "failed")
-        self._end(state, error.as_dict())
+        self._end(state_of(error), error.as_dict())
 
     def event(self, kind: str, **fields: Any) -> None:
         """Append one line to events.jsonl, what a live view reads, and tell the watcher."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        event = {"time": _now(), "event": kind, **fields}
+        event = {"time": now(), "event": kind, **fields}
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(event) + "\n")
         if self.watch:
@@ -216,10 +214,19 @@ class Ledger:
         write_whole(self.folder / "run.json", json.dumps(self.record(), indent=2) + "\n")
 
     def _end(self, state: State, error: dict[str, Any] | None) -> None:
-        self.state, self.error, self.finished = state, error, _now()
+        self.state, self.error, self.finished = state, error, now()
         self.write()
         self.event("end", state=state, error=error)
 
 
-def _now() -> str:
+def state_of(error: MediSwarmError) -> State:
+    """The name of the end that an error makes."""
+    if error.code == "MS-R007":
+        return "stopped"
+    states: dict[int, State] = {RunCrashed.exit_code: "crashed", RunTimedOut.exit_code: "timed out"}
+    return states.get(error.exit_code, "failed")
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 to the millisecond."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

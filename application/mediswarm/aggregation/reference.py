@@ -12,7 +12,7 @@ from typing import Any
 
 from mediswarm.aggregation.coordinator import Coordinator
 from mediswarm.aggregation.ledger import Watch
-from mediswarm.errors import MediSwarmError
+from mediswarm.errors import MediSwarmError, RunFailed, code_of
 from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.learner import Weights
@@ -69,6 +69,12 @@ class ReferenceRun:
             centre.finish(self._judge(order, centre.best_weights(), keep_predictions=True))
         except MediSwarmError as error:
             centre.ledger.fail(error)
+            raise
+        except KeyboardInterrupt:
+            centre.ledger.fail(RunFailed("MS-R007", "the run was stopped"))
+            raise
+        except Exception as error:
+            centre.ledger.fail(RunFailed(code_of(error), f"{type(error).__name__} at a site"))
             raise
         finally:
             for site in self.sites.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 import traceback
@@ -28,6 +29,10 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 
 
+_INTERRUPTED = 130
+"""What typer exits with after an interrupt."""
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"mediswarm {__version__}")
@@ -45,6 +50,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; what `mediswarm` starts."""
+    # a service manager or `timeout` ends with SIGTERM: nothing of a run may be left alive then either
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except MediSwarmError as error:
@@ -52,9 +59,10 @@ def main() -> None:
             typer.echo(json.dumps({"error": error.as_dict()}))
         typer.echo(error.describe(), err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("stopped; nothing of the run is running any more", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            typer.echo("stopped; nothing of the run is running any more", err=True)
+        raise
     except Exception as error:  # noqa: BLE001 - the last net: a user never sees a stack trace
         sys.exit(_unforeseen(error))
 

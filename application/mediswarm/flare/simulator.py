@@ -18,15 +18,18 @@ from typing import Any
 
 import psutil
 
-from mediswarm.errors import RunCrashed, UsageError, error_from_dict
+from mediswarm.aggregation.ledger import now, state_of
+from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, UsageError, error_from_dict
 from mediswarm.flare.build_job import ALLOWED_CLASSES, build_job
 from mediswarm.flare.simulator_process import WORKERS_FILE
 from mediswarm.flare.site_settings import environment_of
 from mediswarm.spec import Job
+from mediswarm.training.artefact import write_whole
 
 Watch = Callable[[dict[str, Any]], None]
 
 SITE_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
+_PROGRAM = "mediswarm.flare.simulator_process"
 _NVFLARE_RUN = "simulate_job"
 _POLL_S = 0.1
 _GRACE_S = 1.0
@@ -75,12 +78,19 @@ def simulate(
         log = run_dir / "logs" / "simulator.log"
         log.parent.mkdir(exist_ok=True)
         environment = _environment(sites, environment_of(data_dir, scratch, device))
+        arguments = [str(nvflare_job), str(job.folder), str(workspace), ",".join(sites)]
         try:
-            arguments = [str(nvflare_job), str(job.folder), str(workspace), ",".join(sites)]
-            with _started(arguments, log, environment) as process:
+            with _started(arguments, workspace, log, environment) as process:
                 _follow(process, workspace, watch)
-        finally:
+        except RunCrashed as error:
             _collect(workspace, run_dir, sites)
+            _note_end(run_dir, error)
+            raise
+        except KeyboardInterrupt:
+            _collect(workspace, run_dir, sites)
+            _note_end(run_dir, RunFailed("MS-R007", "the run was stopped"))
+            raise
+        _collect(workspace, run_dir, sites)
     return _record(run_dir, log)
 
 
@@ -101,10 +111,10 @@ def _environment(sites: list[str], settings: dict[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _started(
-    arguments: list[str], log: Path, environment: dict[str, str]
+    arguments: list[str], workspace: Path, log: Path, environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The simulator in a process group of its own, of which nothing is alive afterwards (R19)."""
-    command = [sys.executable, "-m", "mediswarm.flare.simulator_process", *arguments]
+    command = [sys.executable, "-m", _PROGRAM, *arguments]
     with log.open("wb") as stream:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
             command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True
@@ -112,19 +122,29 @@ def _started(
         try:
             yield process
         finally:
-            _end(process)
+            _end(process, _workers(workspace))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the simulator and all its descendants; site workers have sessions of their own."""
+def _end(process: subprocess.Popen[bytes], workers: dict[str, int]) -> None:
+    """End the simulator and all its descendants; site workers have sessions of their own.
+
+    The children of a simulator that died are nobody's children: they are known by their register.
+    """
+    family: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
-        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.send_signal(signal.SIGTERM)
-        for member in psutil.wait_procs(family, timeout=_GRACE_S)[1]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
+        simulator = psutil.Process(process.pid)
+        family = [*simulator.children(recursive=True), simulator]
+    for pid in set(workers.values()) - {member.pid for member in family}:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphan = psutil.Process(pid)
+            if _PROGRAM in orphan.cmdline():
+                family.append(orphan)
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGTERM)
+    for member in psutil.wait_procs(family, timeout=_GRACE_S)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
     process.wait()
 
 
@@ -138,6 +158,8 @@ def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | No
     read = 0
     while True:
         ended = process.poll() is not None
+        # looked for before the events are read: after the last event the sites' processes end too
+        dead = _dead_sites(workspace)
         if events.is_file():
             text = events.read_text(encoding="utf-8")
             complete = text.rfind("\n") + 1
@@ -149,16 +171,27 @@ def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | No
             read = complete
         if ended:
             return
-        _check_workers(workspace.parent / WORKERS_FILE)
+        if dead:
+            raise RunCrashed("MS-R006", f"the process of site {', '.join(dead)} died during the run")
         time.sleep(_POLL_S)
 
 
-def _check_workers(register: Path) -> None:
-    if not register.is_file():
-        return
-    for site, pid in json.loads(register.read_text()).items():
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            raise RunCrashed("MS-R006", f"the process of site {site} died during the run")
+def _workers(workspace: Path) -> dict[str, int]:
+    """The process id of each site that has been started."""
+    register = workspace.parent / WORKERS_FILE
+    found: dict[str, int] = json.loads(register.read_text()) if register.is_file() else {}
+    return found
+
+
+def _dead_sites(workspace: Path) -> list[str]:
+    return [site for site, pid in sorted(_workers(workspace).items()) if not _alive(pid)]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _collect(workspace: Path, run_dir: Path, sites: list[str]) -> None:
@@ -182,6 +215,15 @@ def _move(source: Path, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for entry in sorted(source.iterdir()):
             shutil.move(entry, target / entry.name)
+
+
+def _note_end(run_dir: Path, error: MediSwarmError) -> None:
+    """Say in the record how a run ended whose server could not."""
+    file = run_dir / "run.json"
+    if file.is_file():
+        record = json.loads(file.read_text(encoding="utf-8"))
+        end = {"state": state_of(error), "error": error.as_dict(), "finished": now()}
+        write_whole(file, json.dumps(record | end, indent=2) + "\n")
 
 
 def _record(run_dir: Path, log: Path) -> dict[str, Any]:

@@ -73,7 +73,14 @@ def find_pipeline_class(job: Job) -> type[Pipeline[Any]]:
             file=file,
             line=read_yaml(file)[1].get(("pipeline",)) if file.is_file() else None,
         )
-    loaded = installed[job.pipeline].load()
+    try:
+        loaded = installed[job.pipeline].load()
+    except Exception as error:
+        raise PipelineError(
+            "MS-P002",
+            f"loading entry point {job.pipeline!r} raised {type(error).__name__}: {error}",
+            repair="Install the package that provides the pipeline again, or mend it.",
+        ) from error
     if not (inspect.isclass(loaded) and issubclass(loaded, Pipeline)):
         raise PipelineError("MS-P003", f"entry point {job.pipeline!r} is not a Pipeline class")
     return loaded

@@ -33,7 +33,8 @@ def write_skeleton(name: str, into: Path) -> Path:
     text = (EXAMPLE / "job.yml").read_text(encoding="utf-8")
     (folder / "job.yml").write_text(text.replace(EXAMPLE.name, name), encoding="utf-8")
     (folder / "README.md").write_text(
-        f"# {name}\n\nWhich clinical question this job answers, on which data, and how a result is to be read.\n\n"
+        f"# {name}\n\nWhich clinical question this job answers, on which data,\n"
+        "and how a result is to be read.\n\n"
         f"    mediswarm job test {name}\n    mediswarm simulate {name}\n",
         encoding="utf-8",
     )

@@ -29,7 +29,8 @@ class LocalWork(Strict):
         given = [name for name in ("epochs", "steps", "epochs_scaled") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"contradiction: give exactly one of epochs, steps, epochs_scaled, not {' and '.join(given) or 'none'}"
+                "contradiction: give exactly one of epochs, steps, epochs_scaled, "
+                f"not {' and '.join(given) or 'none'}"
             )
         return self
 

@@ -6,6 +6,7 @@ real federation. It knows nothing of how its answers travel.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from mediswarm import __version__
-from mediswarm.errors import DataError
+from mediswarm.errors import DataError, RunFailed
 from mediswarm.pipelines.base import Cases, Pipeline, Site, SiteData
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Learner, RoundPlan, Weights
@@ -176,6 +177,8 @@ class SiteRun:
 
     def _count(self, learner: Learner, cases: Cases) -> tuple[Counts, Any]:
         predictions = learner.predict(cases)
+        if not (torch.isfinite(predictions.outputs).all() and math.isfinite(predictions.loss)):
+            raise RunFailed("MS-R004", "predictions of the model are no longer finite numbers")
         counts = self.pipeline.count(predictions.outputs, predictions.targets)
         judged = float(len(cases))
         return counts | {"judged_cases": [judged], "judged_loss": [predictions.loss * judged]}, predictions

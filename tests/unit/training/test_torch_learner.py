@@ -147,7 +147,7 @@ def test_weights_that_are_not_named_stay(make_plan: Any) -> None:
 @pytest.mark.parametrize("lr", [1e4, 1e30])
 def test_divergence_is_a_named_failure(lr: float, problem: Any, make_plan: Any) -> None:
     learner = problem.learner(optimizer={"name": "sgd", "lr": lr}, local={"steps": 60})
-    with pytest.raises(RunFailed, match="training loss became (inf|nan) in round 2") as caught:
+    with pytest.raises(RunFailed, match=r"training loss became (inf|nan) in round 2") as caught:
         learner.train(make_plan(2, 5))
     assert caught.value.code == "MS-R004"
     assert "lr" in caught.value.repair
