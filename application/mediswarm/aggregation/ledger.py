@@ -35,7 +35,7 @@ class Ledger:
     A model's number is the count of rounds it has behind it: model 0 is the
     initial one, round r receives model r and makes model r + 1. The files
     ``run.json``, ``contributions.csv`` and ``events.jsonl`` in `folder` are
-    complete after every round.
+    complete after the start and after every round.
     """
 
     job: Job
@@ -64,6 +64,7 @@ class Ledger:
         self.participants = {site: {"cases": said.cases} for site, said in introductions.items()}
         self.left_out = left_out
         self._clock = time.perf_counter()
+        self.write()
         self.event("start", sites=list(self.participants), left_out=left_out)
 
     def contributed(self, site: str, contribution: Contribution, weight: float) -> None:

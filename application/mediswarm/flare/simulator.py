@@ -30,7 +30,7 @@ Watch = Callable[[dict[str, Any]], None]
 
 SITE_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
 _PROGRAM = "mediswarm.flare.simulator_process"
-_NVFLARE_RUN = "simulate_job"
+_SERVER, _NVFLARE_RUN = "server", "simulate_job"
 _POLL_S = 0.1
 _GRACE_S = 1.0
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 29)}
@@ -61,13 +61,15 @@ def simulate(
         the run record.
 
     Raises:
-        UsageError: MS-U005 for a site name NVFlare cannot carry.
+        UsageError: MS-U005 for a site name NVFlare cannot carry, or one given twice.
         MediSwarmError: what the record says the run failed of; RunCrashed
             MS-R006 or MS-R008 when a process died.
     """
     for site in sites:
-        if not SITE_NAME.match(site):
+        if not SITE_NAME.match(site) or site == _SERVER:
             raise UsageError("MS-U005", f"{site!r} cannot be a site's name")
+    if len(set(sites)) < len(sites):
+        raise UsageError("MS-U005", "two sites have one name", repair="Name each site once.")
     run_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mediswarm-", ignore_cleanup_errors=True) as temporary:
         workspace = Path(temporary) / "workspace"
@@ -79,18 +81,20 @@ def simulate(
         log.parent.mkdir(exist_ok=True)
         environment = _environment(sites, environment_of(data_dir, scratch, device))
         arguments = [str(nvflare_job), str(job.folder), str(workspace), ",".join(sites)]
+        cut_short: MediSwarmError | None = None
         try:
             with _started(arguments, workspace, log, environment) as process:
                 _follow(process, workspace, watch)
         except RunCrashed as error:
-            _collect(workspace, run_dir, sites)
-            _note_end(run_dir, error)
+            cut_short = error
             raise
         except KeyboardInterrupt:
-            _collect(workspace, run_dir, sites)
-            _note_end(run_dir, RunFailed("MS-R007", "the run was stopped"))
+            cut_short = RunFailed("MS-R007", "the run was stopped")
             raise
-        _collect(workspace, run_dir, sites)
+        finally:
+            _collect(workspace, run_dir, sites)
+            if cut_short is not None:
+                _note_end(run_dir, cut_short)
     return _record(run_dir, log)
 
 
@@ -154,7 +158,7 @@ def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | No
     NVFlare 2.9's simulator goes on waiting for a site whose worker was killed,
     and takes seconds to tear down after the record is complete: neither is waited for.
     """
-    events = workspace / "server" / _NVFLARE_RUN / "mediswarm" / "events.jsonl"
+    events = workspace / _SERVER / _NVFLARE_RUN / "mediswarm" / "events.jsonl"
     read = 0
     while True:
         ended = process.poll() is not None
@@ -196,9 +200,9 @@ def _alive(pid: int) -> bool:
 
 def _collect(workspace: Path, run_dir: Path, sites: list[str]) -> None:
     """Move what the run left from NVFlare's workspace to the run directory."""
-    server = workspace / "server"
+    server = workspace / _SERVER
     _move(server / _NVFLARE_RUN / "mediswarm", run_dir)
-    for name in ("server", *sites):
+    for name in (_SERVER, *sites):
         for log in sorted((workspace / name).rglob("log.txt")):
             shutil.copyfile(log, run_dir / "logs" / f"{name}.log")
     for site in sites:
@@ -234,5 +238,7 @@ def _record(run_dir: Path, log: Path) -> dict[str, Any]:
     if record["error"]:
         raise error_from_dict(record["error"])
     if record["state"] != "succeeded":
-        raise RunCrashed("MS-R008", f"the run ended while {record['state']}", file=log)
+        crash = RunCrashed("MS-R008", f"the run ended while {record['state']}", file=log)
+        _note_end(run_dir, crash)
+        raise crash
     return record

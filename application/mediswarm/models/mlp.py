@@ -9,6 +9,8 @@ from torch import nn
 
 from mediswarm.models.standardise import Standardise
 
+_BINARY = 2
+
 
 class Mlp(nn.Module):
     """Linear layers with ReLU between them.
@@ -32,7 +34,7 @@ class Mlp(nn.Module):
         for next_width in hidden:
             layers += [nn.Linear(width, next_width), nn.ReLU()]
             width = next_width
-        self.layers = nn.Sequential(*layers, nn.Linear(width, classes if classes > 2 else 1))  # noqa: PLR2004
+        self.layers = nn.Sequential(*layers, nn.Linear(width, classes if classes > _BINARY else 1))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits [n, classes] of inputs [n, features]."""

@@ -49,7 +49,9 @@ def test_a_pipeline_file_of_the_job_travels_as_custom_code(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("quorum", "clients"), [("all", 3), (2, 2)])
-def test_nvflare_starts_with_the_start_quorum(quorum: Any, clients: int, make_job: Any, tmp_path: Path) -> None:
+def test_nvflare_starts_with_the_start_quorum(
+    quorum: Any, clients: int, make_job: Any, tmp_path: Path
+) -> None:
     job = make_job(workflow={"name": "fedavg", "rounds": 1, "start_quorum": quorum})
     meta = json.loads((build_job(job, tmp_path / "built", 3) / "meta.json").read_text())
     assert (meta["name"], meta["min_clients"]) == (job.name, clients)

@@ -17,7 +17,11 @@ from mediswarm.flare.messages import error_in, pack, pack_error, register_tensor
 from mediswarm.flare.round_controller import require_quorum
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, JudgeOrder, Order
 
-WEIGHTS = {"w": torch.arange(6.0).reshape(2, 3), "batches": torch.tensor(7), "half": torch.ones(2, dtype=torch.bfloat16)}
+WEIGHTS = {
+    "w": torch.arange(6.0).reshape(2, 3),
+    "batches": torch.tensor(7),
+    "half": torch.ones(2, dtype=torch.bfloat16),
+}
 COUNTS = {"cases": [12.0], "confusion": [1.0, 0.0, 0.0, 11.0]}
 MESSAGES = [
     Introduction("0" * 64, {"mediswarm": "1"}, {"classes": ["a", "b"]}, {"train": 3}, COUNTS, ("accuracy",)),

@@ -26,7 +26,9 @@ def job_folder(context: Any) -> Path:
     return Path(shutil.copytree(JOBS / NAME, context.root / "job-1" / "app" / "custom" / NAME))
 
 
-def ask(executor: SiteExecutor, task: str, message: Shareable, context: Any, signal: Signal | None = None) -> Shareable:
+def ask(
+    executor: SiteExecutor, task: str, message: Shareable, context: Any, signal: Signal | None = None
+) -> Shareable:
     return executor.execute(task, message, context, signal or Signal())
 
 

@@ -112,7 +112,7 @@ class Cifar10(ClassificationPipeline[Cifar10Config]):
         count, _, height, width = inputs.shape
         offset = torch.randint(2 * _SHIFT + 1, (2, count, 1), generator=generator)
         rows, columns = offset[0] + torch.arange(height), offset[1] + torch.arange(width)
-        mirrored = torch.rand(count, generator=generator) < 0.5  # noqa: PLR2004
+        mirrored = torch.randint(2, (count,), generator=generator).bool()
         columns[mirrored] = columns[mirrored].flip(dims=(1,))
         padded = torch.nn.functional.pad(inputs, (_SHIFT,) * 4, mode="reflect")
         case = torch.arange(count, device=inputs.device)[:, None, None]

@@ -1,0 +1,178 @@
+"""`mediswarm check` and `mediswarm train`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediswarm.spec.catalogue import JOBS
+
+NAME = "minimal_training_pytorch_cnn"
+
+
+def spoil(mediswarm: Any, tmp_path: Path, *changes: tuple[str, str]) -> Path:
+    """A new job in the current directory, with changes to its pipeline."""
+    mediswarm("job", "new", "spoilt")
+    code = tmp_path / "spoilt" / "pipeline.py"
+    text = code.read_text()
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    code.write_text(text)
+    return tmp_path / "spoilt"
+
+
+def test_check_passes(mediswarm: Any, tmp_path: Path) -> None:
+    ended = mediswarm("check", NAME, "--site", "north", "--scratch", tmp_path / "scratch")
+    assert ended.code == 0
+    assert "60 training, 30 validation, 30 test cases" in ended.out
+    said = mediswarm("check", NAME, "--site", "north", "--json").json
+    assert (said["status"], said["exit_code"], said["counts"]["FAIL"]) == ("PASS", 0, 0)
+
+
+def test_check_fails_with_exit_code_4(mediswarm: Any, tmp_path: Path) -> None:
+    spoil(mediswarm, tmp_path, ("(2, 4, 4)", "(2, 999, 4)"))
+    ended = mediswarm("check", "spoilt", "--site", "north")
+    assert ended.code == 4
+    assert "FAIL" in ended.out
+    assert "hint: Give the site cases for training and validation." in " ".join(ended.out.split())
+    said = mediswarm("check", "spoilt", "--site", "north", "--json")
+    assert (said.code, said.json["status"]) == (4, "FAIL")
+
+
+def test_train_at_one_site(mediswarm: Any, tmp_path: Path) -> None:
+    spoil(mediswarm, tmp_path, ("cases: PositiveInt = 120", "cases: PositiveInt = 40"))
+    job = tmp_path / "spoilt" / "job.yml"
+    job.write_text(job.read_text().replace("cases: 120", "cases: 40").replace("rounds: 5", "rounds: 2"))
+    ended = mediswarm("train", "spoilt", "--site", "north", "--out", "run")
+    assert ended.code == 0
+    assert "succeeded" in ended.out
+    assert "round 2 of 2" in ended.err
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert list(record["participants"]) == ["north"]
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+
+    ended = mediswarm("train", "spoilt", "--site", "north", "--out", "run")
+    assert ended.code == 2
+    assert "error[MS-U003]" in ended.err
+    again = mediswarm("train", "spoilt", "--site", "north", "--out", "again", "--json")
+    assert again.code == 0
+    assert again.json["best"] == record["best"]
+
+
+def test_train_without_out_makes_a_directory_of_its_own(mediswarm: Any, tmp_path: Path) -> None:
+    folder = spoil(mediswarm, tmp_path)
+    job = folder / "job.yml"
+    job.write_text(job.read_text().replace("cases: 120", "cases: 40").replace("rounds: 5", "rounds: 1"))
+    assert mediswarm("train", "spoilt", "--site", "north").code == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name.startswith("spoilt-20")
+
+
+def test_a_run_that_fails_says_why_on_standard_error_and_in_the_record(
+    mediswarm: Any, tmp_path: Path
+) -> None:
+    folder = spoil(mediswarm, tmp_path)
+    job = folder / "job.yml"
+    job.write_text(job.read_text().replace("lr: 0.003", "lr: 1.0e+30").replace("name: adamw", "name: sgd"))
+    ended = mediswarm("train", "spoilt", "--site", "north", "--out", "run")
+    assert ended.code == 6
+    assert "error[MS-R004]" in ended.err
+    assert "hint: Lower training.optimizer.lr" in ended.err
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "failed"
+
+
+def test_what_nobody_foresaw_is_an_error_too(mediswarm: Any, tmp_path: Path) -> None:
+    spoil(
+        mediswarm,
+        tmp_path,
+        ("        count, size = self", "        boom = 1 / 0\n        count, size = self"),
+    )
+    ended = mediswarm("train", "spoilt", "--site", "north", "--out", "run")
+    assert ended.code == 1
+    assert "error[MS-R001]" in ended.err
+    assert "ZeroDivisionError" in ended.err
+    # the traceback lies in the file that the message names
+    named = Path(ended.err.split("error[MS-R001] ")[1].split(": ")[0])
+    assert "boom = 1 / 0" in named.read_text()
+    named.unlink()
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["state"], record["error"]["code"]) == ("failed", "MS-R001")
+
+
+USAGE = [
+    (("train", NAME, "--site", "a", "--data", "nowhere"), 2, "MS-U001"),
+    (("check", NAME, "--site", "a", "--data", "nowhere"), 2, "MS-U001"),
+    (("simulate", NAME, "--data", "empty"), 2, "MS-U002"),
+    (("simulate", NAME, "--data", "hospitals", "--sites", "north,sowth"), 2, "MS-U002"),
+    (("simulate", NAME, "--data", "hospitals", "--sites", "north,north"), 2, "MS-U005"),
+    (("simulate", NAME, "--sites", "alpha,server"), 2, "MS-U005"),
+    (("simulate", NAME, "--sites", "north site"), 2, "MS-U005"),
+    (("simulate", "no_such_job"), 3, "MS-J001"),
+    (("train", "odelia_demo", "--site", "north", "--data", "hospitals"), 4, "MS-D"),
+    (("check", "odelia_demo", "--site", "west", "--data", "hospitals"), 4, "MS-D002"),
+    (("train", NAME, "--site", "a", "--device", "cuda:77"), 10, "MS-H002"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "error"), USAGE, ids=[" ".join(row[0]) for row in USAGE])
+def test_errors_of_use(
+    arguments: tuple[str, ...],
+    code: int,
+    error: str,
+    mediswarm: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "empty").mkdir()
+    for site in ("north", "south"):
+        (tmp_path / "hospitals" / site).mkdir(parents=True)
+    ended = mediswarm(*arguments)
+    assert ended.code == code
+    assert error in ended.err + ended.out
+
+
+@pytest.mark.parametrize("arguments", [("train", NAME), ("no-such-command",), ("job", "validate")])
+def test_a_command_that_is_not_understood(arguments: tuple[str, ...], mediswarm: Any) -> None:
+    ended = mediswarm(*arguments)
+    assert ended.code == 2
+    assert "Usage" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("job", "--help"), ("simulate", "--help"), ("--version",)]
+)
+def test_help(arguments: tuple[str, ...], mediswarm: Any) -> None:
+    ended = mediswarm(*arguments)
+    assert ended.code == 0
+    assert "mediswarm" in ended.out
+
+
+def test_the_installed_command(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("mediswarm")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "job.yml").write_text((JOBS / NAME / "job.yml").read_text().replace("5", "five"))
+    done = subprocess.run(
+        [command, "job", "validate", tmp_path / "broken"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(
+        f"error[MS-J005] {tmp_path}/broken/job.yml:13: `workflow.rounds` should be a whole"
+    )
+
+
+def test_doctor(mediswarm: Any, tmp_path: Path) -> None:
+    said = mediswarm("doctor", "--scratch", tmp_path / "scratch", "--json")
+    assert said.code == said.json["exit_code"]
+    assert {finding["status"] for finding in said.json["findings"]} <= {"PASS", "WARN", "FAIL"}
+    assert "torch" in said.out

@@ -1,0 +1,125 @@
+"""`mediswarm job …`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mediswarm.spec import Job, load_job
+from mediswarm.spec.catalogue import JOBS, job_folders
+
+NAME = "minimal_training_pytorch_cnn"
+
+
+def test_validate(mediswarm: Any) -> None:
+    job = load_job(JOBS / NAME)
+    for argument in (NAME, JOBS / NAME, JOBS / NAME / "job.yml"):
+        ended = mediswarm("job", "validate", argument)
+        assert (ended.code, ended.out) == (0, f"{NAME} is valid\nhash {job.hash}\n")
+    assert mediswarm("job", "validate", NAME, "--json").json == {
+        "name": NAME,
+        "hash": job.hash,
+        "valid": True,
+    }
+
+
+def test_show_fills_in_every_default_and_says_what_is_exchanged(mediswarm: Any) -> None:
+    job = load_job(JOBS / NAME)
+    said = mediswarm("job", "show", NAME, "--json").json
+    assert said["job"]["training"]["schedule"]["name"] == "constant"
+    assert said["job"]["config"] == {"cases": 120, "size": 16, "channels": 8}
+    assert said["about"]["hash"] == job.hash
+    assert said["about"]["ships_code"] is True
+    assert said["about"]["contract"]["classes"] == ["empty", "left", "right"]
+    assert "auroc_macro" in said["about"]["metrics"]
+
+    ended = mediswarm("job", "show", NAME)
+    document, about = ended.out.split("# derived")
+    assert yaml.safe_load(document) == said["job"]
+    assert yaml.safe_load(about) == said["about"]
+
+
+def test_list_names_every_job_with_its_question(mediswarm: Any) -> None:
+    rows = mediswarm("job", "list", "--json").json
+    assert [row["name"] for row in rows] == [folder.name for folder in job_folders()]
+    assert all(row["description"] and row["pipeline"] and row["workflow"] for row in rows)
+    ended = mediswarm("job", "list")
+    assert ended.code == 0
+    assert "cifar10" in ended.out
+
+
+def test_a_new_job_passes_its_own_test(mediswarm: Any, tmp_path: Path) -> None:
+    ended = mediswarm("job", "new", "my_job", "--into", tmp_path / "jobs")
+    folder = tmp_path / "jobs" / "my_job"
+    assert ended.code == 0
+    assert f"mediswarm job test {folder}" in ended.out
+    assert {path.name for path in folder.iterdir()} == {"job.yml", "pipeline.py", "README.md"}
+    assert load_job(folder).name == "my_job"
+    assert NAME not in (folder / "job.yml").read_text()
+
+    ended = mediswarm("job", "test", folder)
+    assert (ended.code, ended.out.count("FAIL")) == (0, 0)
+    said = mediswarm("job", "test", folder, "--site", "site-2", "--json").json
+    assert said["status"] == "PASS"
+    assert {finding["subject"] for finding in said["findings"]} >= {
+        "data contract",
+        "model",
+        "a federated round",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("my job", "MS-U004"), ("1st", "MS-U004"), ("../up", "MS-U004"), ("taken", "MS-U003")]
+)
+def test_a_new_job_that_cannot_be(name: str, code: str, mediswarm: Any, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    ended = mediswarm("job", "new", name)
+    assert ended.code == 2
+    assert f"error[{code}]" in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_pipeline_that_breaks_a_rule_fails_the_contract_test(mediswarm: Any, tmp_path: Path) -> None:
+    mediswarm("job", "new", "broken")
+    code = tmp_path / "broken" / "pipeline.py"
+    text = code.read_text().replace("import zlib\n", "import time\nimport zlib\n")
+    code.write_text(text.replace('| {"input_shape"', '| {"when": time.time_ns(), "input_shape"'))
+    ended = mediswarm("job", "test", "broken", "--json")
+    assert ended.code == 4
+    (failed,) = (finding for finding in ended.json["findings"] if finding["status"] == "FAIL")
+    assert (failed["code"], failed["subject"]) == ("MS-P003", "data contract")
+    assert "must give the same values each time" in failed["message"]
+    assert failed["repair"]
+
+
+def test_the_schema_is_valid_json_and_names_the_keys(mediswarm: Any) -> None:
+    document = mediswarm("job", "schema").json
+    assert set(document["properties"]) == set(Job.model_fields)
+    assert document["additionalProperties"] is False
+    assert document["$schema"].startswith("https://json-schema.org/")
+
+
+def test_a_broken_job_has_exit_code_3_place_and_hint(mediswarm: Any, tmp_path: Path) -> None:
+    mediswarm("job", "new", "broken")
+    file = tmp_path / "broken" / "job.yml"
+    file.write_text(file.read_text().replace("rounds: 5", "round: 5"))
+    for command in (("job", "validate"), ("job", "show"), ("job", "test"), ("simulate",)):
+        ended = mediswarm(*command, "broken")
+        assert (ended.code, ended.out) == (3, "")
+        assert ended.err.startswith("error[MS-J003] broken/job.yml:13: unknown key `workflow.round`")
+        assert "hint: Did you mean `rounds`?" in ended.err
+    ended = mediswarm("job", "validate", "broken", "--json")
+    assert ended.code == 3
+    assert ended.json["error"] == {
+        "code": "MS-J003",
+        "message": "unknown key `workflow.round` (and 1 more)",
+        "repair": "Did you mean `rounds`? Remove the key or correct its spelling.",
+        "file": "broken/job.yml",
+        "line": 13,
+        "exit_code": 3,
+    }
+    assert json.dumps(ended.json)
