@@ -119,30 +119,43 @@ def name_of(process: psutil.Process) -> str:
     return next((site for site in SITES if f"/workspace/{site}/" in files), "simulator")
 
 
-def test_a_site_that_fails_in_one_round_is_excluded_from_it_and_comes_back(
+def test_a_site_that_fails_or_is_late_is_excluded_from_its_round_and_comes_back(
     make_job: Any, tmp_path: Path, nothing_left: Any
 ) -> None:
-    code = failing("self.name = site.name", "data").replace(
+    released = tmp_path / "released"
+    code = failing("self.name, self.batches = site.name, 0", "data").replace(
         "    def model(self) -> nn.Module:\n",
         "    def augment(self, inputs, targets, generator):\n"
-        "        self.batches = getattr(self, 'batches', 0) + 1\n"
-        "        if self.name == 'beta' and self.batches == 3:  # two batches a round: the second round\n"
+        "        self.batches += 1  # two in each round\n"
+        "        if (self.name, self.batches) == ('beta', 3):\n"
         "            raise ValueError('patient-4711: a text that stays')\n"
+        "        while (self.name, self.batches) == ('gamma', 5) and not released.exists():\n"
+        "            time.sleep(0.05)\n"
         "        return inputs, targets\n\n"
         "    def model(self) -> nn.Module:\n",
     )
-    job = make_job(code=code, workflow={"name": "fedavg", "rounds": 3, "round_quorum": 2}, **SHORT)
-    events: list[dict[str, Any]] = []
-    record = simulate(job, SITES, tmp_path / "run", watch=events.append)
+    code = f"import time\nfrom pathlib import Path\n{code}\n\nreleased = Path({str(released)!r})\n"
+    workflow = {"name": "fedavg", "rounds": 5, "round_quorum": 2, "round_budget": 6}
+    job = make_job(code=code, workflow=workflow, **SHORT)
+    exclusions = []
+
+    def watch(event: dict[str, Any]) -> None:
+        if event["event"] == "exclusion":
+            exclusions.append((event["round"], event["site"], event["reason"]))
+            if event["site"] == "gamma":
+                released.touch()
+
+    record = simulate(job, SITES, tmp_path / "run", watch=watch)
     assert record["state"] == "succeeded"
-    assert [entry["contributed"] for entry in record["rounds"]] == [SITES, ["alpha", "gamma"], SITES]
-    assert [entry["excluded"] for entry in record["rounds"]] == [{}, {"beta": "MS-R001"}, {}]
-    assert [(event["site"], event["reason"]) for event in events if event["event"] == "exclusion"] == [
-        ("beta", "MS-R001")
-    ]
+    assert exclusions == [(1, "beta", "MS-R001"), (2, "gamma", "MS-R005")]
+    without = {1: "beta", 2: "gamma"}
+    for entry in record["rounds"]:
+        assert entry["contributed"] == [site for site in SITES if site != without.get(entry["round"])]
     rows = (tmp_path / "run" / "contributions.csv").read_text()
     assert "1,beta,excluded,MS-R001" in rows
-    assert "patient-4711" not in rows + (tmp_path / "run" / "logs" / "server.log").read_text()
+    assert "2,gamma,excluded,MS-R005" in rows
+    log = (tmp_path / "run" / "logs" / "server.log").read_text()
+    assert not [secret for secret in SECRETS if secret in rows + log]
     assert not nothing_left()
 
 

@@ -25,7 +25,9 @@ def no_data(job: Job, folder: Path) -> None:
 
 def write_cifar10(job: Job, folder: Path) -> None:
     random = np.random.default_rng(0)
-    images = {split: random.integers(0, 256, (count, 32, 32, 3)) for split, count in (("train", 300), ("test", 60))}
+    images = {
+        split: random.integers(0, 256, (count, 32, 32, 3)) for split, count in (("train", 300), ("test", 60))
+    }
     folder.mkdir()
     np.savez(
         folder / "cifar10.npz",

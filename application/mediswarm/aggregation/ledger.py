@@ -129,6 +129,8 @@ class Ledger:
     def judged(self, model: int, judgements: dict[str, Judgement]) -> bool:
         """Score a model from its validation counts, summed over the sites; True if it is the best so far.
 
+        Model 0 is scored and never best: on few validation cases an untrained model can win by chance.
+
         Raises:
             RunFailed: MS-R009 when no site can say what the selection metric is.
         """
@@ -143,7 +145,7 @@ class Ledger:
             raise RunFailed(
                 "MS-R009", f"{self.job.selection.metric} of model {model} is undefined at every site"
             )
-        if not self.job.selection.better(value, self.best["value"] if self.best else None):
+        if model == 0 or not self.job.selection.better(value, self.best["value"] if self.best else None):
             return False
         self.best = {"model": model, "metric": self.job.selection.metric, "value": value}
         return True

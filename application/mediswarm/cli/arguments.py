@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mediswarm.errors import UsageError
-from mediswarm.pipelines.base import Pipeline
 from mediswarm.spec import Job
 from mediswarm.spec.catalogue import find_job
+
+if TYPE_CHECKING:  # pipelines import torch, which a command that only reads jobs need not wait for
+    from mediswarm.pipelines.base import Pipeline
 
 JobArgument = Annotated[
     str,

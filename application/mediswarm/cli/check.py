@@ -16,10 +16,6 @@ from mediswarm.cli.arguments import (
     data_directory,
     job_named,
 )
-from mediswarm.pipelines.base import Site
-from mediswarm.pipelines.find import load_pipeline
-from mediswarm.preflight.board import show_board
-from mediswarm.preflight.data import check_data
 
 
 def check(
@@ -34,6 +30,11 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Check a site's data: PASS, WARN, FAIL; exit code 4 when anything failed."""
+    from mediswarm.pipelines.base import Site
+    from mediswarm.pipelines.find import load_pipeline
+    from mediswarm.preflight.board import show_board
+    from mediswarm.preflight.data import check_data
+
     pipeline = load_pipeline(job_named(job))
     findings = check_data(pipeline, Site(site, data_directory(data), scratch, device))
     raise typer.Exit(show_board(findings, title=f"{job} at {site}", as_json=json, show_cases=show_cases))

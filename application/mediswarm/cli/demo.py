@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from mediswarm.aggregation.ledger import Watch
 from mediswarm.cli.arguments import JsonOption, job_named
 from mediswarm.cli.run_view import RunView
 from mediswarm.errors import UsageError
@@ -37,7 +36,7 @@ def demo(
     data_dir = out.resolve() / "data"
 
     @contextmanager
-    def viewer(title: str) -> Iterator[Watch]:
+    def viewer(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
         with RunView(title, spec.workflow.rounds, spec.selection.metric) as view:
             yield view.event
 

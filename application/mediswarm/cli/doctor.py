@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from mediswarm.cli.arguments import JsonOption
-from mediswarm.preflight.board import show_board
-from mediswarm.preflight.host import check_host
 
 
 def doctor(
@@ -19,4 +17,7 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Check versions, device, memory, disk and clock; the board can be pasted into a question."""
+    from mediswarm.preflight.board import show_board
+    from mediswarm.preflight.host import check_host
+
     raise typer.Exit(show_board(check_host(scratch), title="this machine", as_json=json))

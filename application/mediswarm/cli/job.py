@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mediswarm.cli.arguments import DataOption, JobArgument, JsonOption, data_directory, job_named
-from mediswarm.pipelines.find import load_pipeline
 from mediswarm.spec import Job, load_job
 from mediswarm.spec.catalogue import job_folders
 from mediswarm.spec.skeleton import write_skeleton
@@ -23,6 +22,8 @@ app = typer.Typer(help="Validate, show, list, test and write jobs.", no_args_is_
 @app.command()
 def validate(job: JobArgument, json: JsonOption = False) -> None:
     """Check a job and its pipeline's config; the first error names key, line and repair."""
+    from mediswarm.pipelines.find import load_pipeline
+
     spec = job_named(job)
     load_pipeline(spec)
     if json:
@@ -34,6 +35,8 @@ def validate(job: JobArgument, json: JsonOption = False) -> None:
 @app.command()
 def show(job: JobArgument, json: JsonOption = False) -> None:
     """Print a job with every default filled in, its hash, contract, metrics, and what is exchanged."""
+    from mediswarm.pipelines.find import load_pipeline
+
     spec = job_named(job)
     pipeline = load_pipeline(spec)
     document = spec.model_dump(mode="json")

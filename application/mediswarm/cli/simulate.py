@@ -19,7 +19,6 @@ from mediswarm.cli.arguments import (
     sites_of,
 )
 from mediswarm.cli.run_view import RunView, show_record
-from mediswarm.pipelines.find import load_pipeline
 
 
 def simulate(
@@ -34,13 +33,13 @@ def simulate(
     json: JsonOption = False,
 ) -> None:
     """Run a job on NVFlare's simulator, one process for each site."""
+    from mediswarm.flare.simulator import simulate as run
+    from mediswarm.pipelines.find import load_pipeline
+
     spec = job_named(job)
     data_dir = data_directory(data)
     names = sites_of(load_pipeline(spec), data_dir, sites)
     folder = run_directory(out, spec)
-    # NVFlare is imported only by the commands that need it
-    from mediswarm.flare.simulator import simulate as run
-
     with RunView(f"{spec.name}, {len(names)} sites", spec.workflow.rounds, spec.selection.metric) as view:
         record = run(spec, names, folder, data_dir, device, watch=view.event)
     if json:

@@ -6,7 +6,6 @@ import json as json_module
 
 import typer
 
-from mediswarm.aggregation.reference import ReferenceRun, local_variant
 from mediswarm.cli.arguments import (
     DataOption,
     DeviceOption,
@@ -20,7 +19,6 @@ from mediswarm.cli.arguments import (
     run_directory,
 )
 from mediswarm.cli.run_view import RunView, show_record
-from mediswarm.pipelines.base import Site
 
 
 def train(
@@ -33,6 +31,9 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train a job on one site's data alone: as many rounds of the same work as in the federation."""
+    from mediswarm.aggregation.reference import ReferenceRun, local_variant
+    from mediswarm.pipelines.base import Site
+
     spec = local_variant(job_named(job))
     where = Site(site, data_directory(data), scratch, device)
     folder = run_directory(out, spec)

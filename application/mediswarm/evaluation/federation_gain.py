@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mediswarm.aggregation.ledger import Watch
 from mediswarm.aggregation.reference import ReferenceRun, local_variant
 from mediswarm.errors import UsageError
@@ -19,7 +21,7 @@ from mediswarm.evaluation.report import write_report
 from mediswarm.evaluation.result import FEDERATED, LOCAL, Difference, Result
 from mediswarm.evaluation.roc import roc_curves
 from mediswarm.evaluation.run_folder import read_run
-from mediswarm.flare.simulator import simulate
+from mediswarm.flare.simulator import simulate, threads_of_each
 from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.classification import ClassificationPipeline
 from mediswarm.pipelines.find import load_pipeline
@@ -47,7 +49,11 @@ class FederationGain:
         self.seconds: dict[str, float] = {}
 
     def train_local(self) -> None:
-        """Train each site alone, into ``<folder>/local/<SITE>``."""
+        """Train each site alone, into ``<folder>/local/<SITE>``.
+
+        With as many threads as a site has in the simulation, since they change the sums.
+        """
+        torch.set_num_threads(threads_of_each(len(self.sites)))
         with self.phase("local training"):
             for site in self.sites:
                 with self.viewer(f"local at {site}") as watch:

@@ -23,7 +23,7 @@ ALLOWED_CLASSES = ["mediswarm.flare."]
 """What `class_allow_list` must hold at sites and server; these classes take a job's name, no code."""
 
 
-def build_job(job: Job, target: Path, sites: int) -> Path:
+def build_job(job: Job, target: Path, sites: int, run_id: str) -> Path:
     """Write the NVFlare job for `job` below `target`.
 
     An installed pipeline's job consists of configuration alone: NVFlare sees no
@@ -36,7 +36,7 @@ def build_job(job: Job, target: Path, sites: int) -> Path:
     fed = FedJob(name=job.name, min_clients=required(job.workflow.start_quorum, sites))
     fed.set_app_packages(["mediswarm"])
     swarm = isinstance(job.workflow, Swarm)
-    fed.to_server(SwarmController(job.name) if swarm else ServerRounds(job.name))
+    fed.to_server(SwarmController(job.name, run_id) if swarm else ServerRounds(job.name, run_id))
     fed.to_server({"server": {"task_request_interval": REQUEST_INTERVAL_S}})
     fed.to_clients(SwarmExecutor(job.name) if swarm else SiteExecutor(job.name))
     fed.export_job(str(target))

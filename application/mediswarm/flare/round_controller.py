@@ -35,11 +35,13 @@ class RoundController(Controller):
 
     Args:
         job: the name of the MediSwarm job in the deployed app.
+        run_id: the run that this NVFlare job belongs to.
     """
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, run_id: str) -> None:
         super().__init__(task_check_period=POLL_S)
         self.job = job
+        self.run_id = run_id
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         register_tensors()
@@ -55,11 +57,11 @@ class RoundController(Controller):
             ledger = self.prepare(job, fl_ctx)
             self.run(abort_signal, fl_ctx)
         except MediSwarmError as error:
-            self._end(ledger or _early_ledger(job, fl_ctx), error, fl_ctx)
+            self._end(ledger or self._early_ledger(job, fl_ctx), error, fl_ctx)
         except Exception as error:
             log.exception("the run ended unexpectedly")
             crash = RunCrashed("MS-R008", f"{type(error).__name__} in the server's workflow")
-            self._end(ledger or _early_ledger(job, fl_ctx), crash, fl_ctx)
+            self._end(ledger or self._early_ledger(job, fl_ctx), crash, fl_ctx)
 
     @abstractmethod
     def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
@@ -142,9 +144,8 @@ class RoundController(Controller):
         ledger.fail(error)
         self.system_panic(f"{error.code}: {error.message}", fl_ctx)
 
-
-def _early_ledger(job: Job, fl_ctx: FLContext) -> Ledger:
-    return Ledger(job, load_pipeline(job), run_folder(fl_ctx), fl_ctx.get_job_id())
+    def _early_ledger(self, job: Job, fl_ctx: FLContext) -> Ledger:
+        return Ledger(job, load_pipeline(job), run_folder(fl_ctx), self.run_id)
 
 
 def require_quorum(failed: dict[str, str], sites: list[str], quorum: Quorum, what: str) -> None:

@@ -22,7 +22,7 @@ class ServerRounds(RoundController):
 
     def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
         self._job = job
-        self._centre = Coordinator(job, load_pipeline(job), run_folder(fl_ctx), fl_ctx.get_job_id())
+        self._centre = Coordinator(job, load_pipeline(job), run_folder(fl_ctx), self.run_id)
         return self._centre.ledger
 
     def run(self, abort_signal: Signal, fl_ctx: FLContext) -> None:

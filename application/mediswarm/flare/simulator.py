@@ -74,7 +74,7 @@ def simulate(
     with tempfile.TemporaryDirectory(prefix="mediswarm-", ignore_cleanup_errors=True) as temporary:
         workspace = Path(temporary) / "workspace"
         _allow_our_components(workspace)
-        nvflare_job = build_job(job, Path(temporary) / "job", len(sites))
+        nvflare_job = build_job(job, Path(temporary) / "job", len(sites), run_dir.name)
         scratch = run_dir / "scratch"
         scratch.mkdir(exist_ok=True)
         log = run_dir / "logs" / "simulator.log"
@@ -107,9 +107,13 @@ def _allow_our_components(workspace: Path) -> None:
     )
 
 
+def threads_of_each(sites: int) -> int:
+    """Threads for one of `sites` sites: more threads than cores make every site several times slower."""
+    return max(1, len(os.sched_getaffinity(0)) // sites)
+
+
 def _environment(sites: list[str], settings: dict[str, str]) -> dict[str, str]:
-    # Sites share this machine's cores: more threads than cores make every site several times slower.
-    threads = str(max(1, len(os.sched_getaffinity(0)) // len(sites)))
+    threads = str(threads_of_each(len(sites)))
     return {**os.environ, **_KEEP_MEMORY, **settings, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
 

@@ -30,7 +30,7 @@ class SwarmController(RoundController):
 
     def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
         self._job, self._pipeline = job, load_pipeline(job)
-        self._ledger = Ledger(job, self._pipeline, run_folder(fl_ctx), fl_ctx.get_job_id())
+        self._ledger = Ledger(job, self._pipeline, run_folder(fl_ctx), self.run_id)
         self._totals: Counts = {}
         self._promote: float | None = None
         return self._ledger
@@ -48,11 +48,10 @@ class SwarmController(RoundController):
         admitted, left_out, self._totals = admit(job, self._pipeline, introductions, refusals)
         ledger.admitted(admitted, left_out)
         sites = list(admitted)
-        holder, digest, first = sites[0], "", ""
+        holder, changed = sites[0], False
         for round_ in range(job.workflow.rounds):
             aggregator = sites[round_ % len(sites)]
-            received, digest = self._round(round_, sites, holder, aggregator)
-            first = first or received
+            changed = self._round(round_, sites, holder, aggregator) or changed
             holder = aggregator
         rounds = job.workflow.rounds
         said = self._judge(SwarmOrder(rounds, holder, self._totals, promote=self._promote), sites)
@@ -60,10 +59,10 @@ class SwarmController(RoundController):
         best = ledger.best["model"] if ledger.best else rounds
         order = SwarmOrder(best, holder, self._totals, promote=self._promote, keep_predictions=True)
         ledger.tested(self._judge(order, sites))
-        ledger.finish(changed=digest != first)
+        ledger.finish(changed)
 
-    def _round(self, round_: int, sites: list[str], holder: str, aggregator: str) -> tuple[str, str]:
-        """One round; gives the digests of the model it received and of the one it made."""
+    def _round(self, round_: int, sites: list[str], holder: str, aggregator: str) -> bool:
+        """One round; says whether it changed the model."""
         reports: dict[str, SwarmReport] = {}
         order = SwarmOrder(round_, holder, self._totals, aggregator, self._promote)
         failed = self._ask(
@@ -94,7 +93,7 @@ class SwarmController(RoundController):
             raise RunCrashed(
                 "MS-R006", f"round {round_}: the aggregating site {aggregator} failed ({lost[aggregator]})"
             )
-        return received.pop(), made[0].digest
+        return made[0].changed
 
     def _judge(self, order: SwarmOrder, sites: list[str]) -> dict[str, Judgement]:
         said: dict[str, Judgement] = {}

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nvflare.apis.event_type import EventType
@@ -29,6 +28,7 @@ from mediswarm.flare.swarm_messages import (
     SwarmReport,
     UpdateReply,
 )
+from mediswarm.flare.swarm_updates import PendingUpdates
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Swarm
@@ -41,15 +41,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RETRY_S = 0.05
-
-
-@dataclass
-class _Collection:
-    """The updates of one round at its aggregator."""
-
-    round: int
-    strategy: FedAvgStrategy
-    sites: set[str]
 
 
 class SwarmExecutor(SiteExecutor):
@@ -66,7 +57,7 @@ class SwarmExecutor(SiteExecutor):
         self._weights: Weights = {}
         self._trainable: set[str] = set()
         self._store: ModelStore | None = None
-        self._collection: _Collection | None = None
+        self._pending: PendingUpdates | None = None
         self._lock = threading.Lock()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -90,7 +81,8 @@ class SwarmExecutor(SiteExecutor):
         if order.aggregator == run.site.name:
             with self._lock:
                 strategy = FedAvgStrategy(self._weights, self._trainable, self._workflow(run).weights)
-                self._collection = _Collection(order.model, strategy, set())
+                folder = run.run_dir / "updates" / str(order.model)
+                self._pending = PendingUpdates(order.model, strategy, folder)
         contribution = run.contribute(Order(order.model, self._weights, order.totals))
         if self._stopped():
             raise RunFailed("MS-R007", "the run was stopped while this site trained")
@@ -108,17 +100,12 @@ class SwarmExecutor(SiteExecutor):
 
     def _aggregate(self, order: AggregateOrder) -> Shareable:
         with self._lock:
-            collection = self._collection
-            if (
-                collection is None
-                or collection.round != order.round
-                or not set(order.sites) <= collection.sites
-            ):
+            pending = self._pending
+            if pending is None or pending.round != order.round:
                 raise RunCrashed("MS-R006", f"this site did not collect the updates of round {order.round}")
-            collection.strategy.commit()
-            self._weights, self._number = collection.strategy.weights, order.round + 1
-            self._collection = None
-        return pack(Aggregated(digest_of(self._weights)))
+            self._weights, changed = pending.commit(order.sites)
+            self._number, self._pending = order.round + 1, None
+        return pack(Aggregated(changed))
 
     def _judge_model(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> Shareable:
         if order.keep_predictions:
@@ -208,10 +195,9 @@ class SwarmExecutor(SiteExecutor):
 
     def _collect(self, site: str, contribution: Contribution) -> float | None:
         with self._lock:
-            if self._collection is None or self._collection.round != contribution.round:
+            if self._pending is None or self._pending.round != contribution.round:
                 return None
-            self._collection.sites.add(site)
-            return self._collection.strategy.add(contribution)
+            return self._pending.take(site, contribution)
 
     @staticmethod
     def _workflow(run: SiteRun) -> Swarm:

@@ -55,9 +55,9 @@ class AggregateOrder:
 
 @dataclass(frozen=True)
 class Aggregated:
-    """The aggregator's answer: the digest of the new model."""
+    """The aggregator's answer: whether a trainable parameter of the model changed."""
 
-    digest: str
+    changed: bool
 
 
 @dataclass(frozen=True)

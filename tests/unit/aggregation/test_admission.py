@@ -128,3 +128,10 @@ def test_nobody_is_no_quorum(job: Job) -> None:
     with pytest.raises(MediSwarmError) as caught:
         admitted(job, {})
     assert caught.value.code == "MS-R002"
+
+
+def test_sites_that_agree_with_each_other_but_not_with_the_job_are_refused(job: Job, introduce: Any) -> None:
+    other = CONTRACT | {"classes": ["none", "left", "right"]}
+    with pytest.raises(ContractError, match=r'the job declares \["empty"') as caught:
+        admitted(job, {site: introduce(job, contract=other) for site in SITES})
+    assert caught.value.code == "MS-C001"

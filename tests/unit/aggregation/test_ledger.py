@@ -136,7 +136,16 @@ def test_the_first_of_equally_good_models_is_kept(start: Any) -> None:
     for number in range(4):
         run.round(number, right=6)
     run.finish(right=6)
-    assert run.record["best"]["model"] == 0
+    assert run.record["best"]["model"] == 1
+
+
+def test_the_untrained_model_is_never_the_best(start: Any) -> None:
+    run = start()
+    for number, right in enumerate([9, 1, 8, 3]):
+        run.round(number, right)
+    run.finish(right=5)
+    assert run.record["scores"]["0"]["accuracy"] == 0.9
+    assert run.record["best"]["model"] == 2
 
 
 def test_an_excluded_site_is_recorded_with_its_reason(start: Any) -> None:

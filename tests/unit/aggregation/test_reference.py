@@ -211,6 +211,24 @@ def test_divergence_ends_the_run_by_name(make_job: Any, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "run.json").read_text())["error"]["code"] == "MS-R004"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    def predict(self, output):\n        return super().predict(output) * float('nan')\n",
+        "    def loss(self, output, target):\n"
+        "        return super().loss(output, target) * (1 if output.requires_grad else float('inf'))\n",
+    ],
+    ids=["predictions", "loss"],
+)
+def test_a_model_that_answers_no_numbers_is_never_scored(body: str, make_job: Any, tmp_path: Path) -> None:
+    code = changed("    Config = MinimalConfig\n", f"    Config = MinimalConfig\n\n{body}")
+    with pytest.raises(RunFailed, match="predictions of the model are no longer finite") as caught:
+        run_of(make_job(code=code, **SHORT), tmp_path / "run").run()
+    assert caught.value.code == "MS-R004"
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["scores"], record["best"]) == ({}, None)
+
+
 # -- R16: the record has content ------------------------------------------------------------------
 
 

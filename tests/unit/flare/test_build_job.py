@@ -26,23 +26,28 @@ def files_of(folder: Path) -> set[str]:
 @pytest.mark.parametrize("folder", INSTALLED, ids=lambda folder: folder.name)
 def test_the_job_of_an_installed_pipeline_ships_no_code(folder: Path, tmp_path: Path) -> None:
     job = load_job(folder)
-    built = build_job(job, tmp_path, 3)
+    built = build_job(job, tmp_path, 3, "run-1")
     assert not list(built.rglob("custom"))
     names = files_of(built)
     assert {Path(name).suffix for name in names} <= {".json", ".yml", ".txt"}
     for shipped in ("job.yml", *job.shipped_files):
         assert f"app/config/{job.name}/{shipped}" in names
-    # the components are named by path in the installed package, and take the job's name alone
-    for side in ("server", "client"):
-        document = json.loads((built / "app" / "config" / f"config_fed_{side}.json").read_text())
-        text = json.dumps(document)
-        assert "mediswarm.flare." in text
-        assert text.count(f'"args": {{"job": "{job.name}"}}') == 1
+    # the components are named by path in the installed package, and take names alone
+    server, client = (
+        json.loads((built / "app" / "config" / f"config_fed_{side}.json").read_text())
+        for side in ("server", "client")
+    )
+    (workflow,) = server["workflows"]
+    assert workflow["path"].startswith("mediswarm.flare.")
+    assert workflow["args"] == {"job": job.name, "run_id": "run-1"}
+    (entry,) = client["executors"]
+    assert entry["executor"]["path"].startswith("mediswarm.flare.")
+    assert entry["executor"]["args"] == {"job": job.name}
 
 
 def test_a_pipeline_file_of_the_job_travels_as_custom_code(tmp_path: Path) -> None:
     job = load_job(JOBS / "minimal_training_pytorch_cnn")
-    names = files_of(build_job(job, tmp_path, 3))
+    names = files_of(build_job(job, tmp_path, 3, "run-1"))
     assert f"app/custom/{job.name}/pipeline.py" in names
     assert f"app/custom/{job.name}/job.yml" in names
     assert not any(name.startswith(f"app/config/{job.name}") for name in names)
@@ -53,7 +58,7 @@ def test_nvflare_starts_with_the_start_quorum(
     quorum: Any, clients: int, make_job: Any, tmp_path: Path
 ) -> None:
     job = make_job(workflow={"name": "fedavg", "rounds": 1, "start_quorum": quorum})
-    meta = json.loads((build_job(job, tmp_path / "built", 3) / "meta.json").read_text())
+    meta = json.loads((build_job(job, tmp_path / "built", 3, "run-1") / "meta.json").read_text())
     assert (meta["name"], meta["min_clients"]) == (job.name, clients)
 
 
@@ -63,7 +68,9 @@ def test_the_deployed_job_is_the_job(name: str, context: Any, tmp_path: Path) ->
     for which in (job, job.varied(workflow={"name": "cyclic", "rounds": 7})):
         shutil.rmtree(tmp_path / "built", ignore_errors=True)
         shutil.rmtree(context.root, ignore_errors=True)
-        shutil.copytree(build_job(which, tmp_path / "built", 3) / "app", context.root / "job-1" / "app")
+        shutil.copytree(
+            build_job(which, tmp_path / "built", 3, "run-1") / "app", context.root / "job-1" / "app"
+        )
         found = deployed_job(context, name)
         assert (found.hash, found.workflow) == (which.hash, which.workflow)
 
@@ -80,7 +87,7 @@ def test_code_outside_custom_is_refused(context: Any) -> None:
 
 def test_a_changed_job_file_has_another_hash(context: Any, tmp_path: Path) -> None:
     job = load_job(JOBS / "linear_transcriptome")
-    shutil.copytree(build_job(job, tmp_path / "built", 3) / "app", context.root / "job-1" / "app")
+    shutil.copytree(build_job(job, tmp_path / "built", 3, "run-1") / "app", context.root / "job-1" / "app")
     deployed = context.root / "job-1" / "app" / "config" / job.name
     document = yaml.safe_load((deployed / "job.yml").read_text())
     document["workflow"]["rounds"] += 1

@@ -29,7 +29,10 @@ def method(body: str) -> str:
 
 BROKEN = {
     "contract that changes": Broken(
-        '"input_shape": [', '"when": id(object()) + torch.seed(), "input_shape": [', "data contract", "same values"
+        '"input_shape": [',
+        '"when": id(object()) + torch.seed(), "input_shape": [',
+        "data contract",
+        "same values",
     ),
     "contract with a tuple": Broken(
         "[1, self.config.size, self.config.size]}", "(1, 2)}", "data contract", "lists instead of tuples"
@@ -70,7 +73,10 @@ BROKEN = {
         "global generator and nothing else",
     ),
     "model without parameters": Broken(
-        "        return nn.Sequential(", "        return nn.Flatten()\n        return nn.Sequential(", "model", "trainable"
+        "        return nn.Sequential(",
+        "        return nn.Flatten()\n        return nn.Sequential(",
+        "model",
+        "trainable",
     ),
     "model that needs the totals": Broken(
         "        width = self.config.channels\n",

@@ -44,7 +44,7 @@ def test_the_tables_are_those_of_the_protocol(script, tables):
 
 @pytest.mark.parametrize(("name", "published"), [("FedAvg", 0.7637795), ("SCAFFOLD", 0.7637795)])
 def test_a_published_run_is_met(script, tables, name, published):
-    """Seed 43 of the published runs tells 194 of 254 held-out patients right; here, up to three more or less."""
+    """Seed 43 of the published runs tells 194 of 254 patients right; here, up to three more or less."""
     method = next(method for method in script.methods() if method.name == name)
     result = script.run(method, 43, "published", tables)
     assert result["published_test"] == pytest.approx(published, abs=3 / 254)
