@@ -57,7 +57,7 @@ def comparison_table(results: list[Result], differences: Sequence[Difference] = 
     """Local against federated macro AUROC for each site, readable without colour."""
     found = verdict(results, differences)
     table = Table(
-        title="Test AUROC, mean over classes (95 % interval)",
+        title="Test AUROC, mean over classes, with its 95 % interval",
         caption=Text("\n".join(_caption(results))),
         caption_justify="left",
         title_justify="left",
@@ -99,7 +99,7 @@ def _caption(results: list[Result]) -> list[str]:
 def _cell(result: Result | None) -> str:
     if result is None or result.value is None:
         return "n/a"
-    return f"{result.value:.3f}{_interval(result)}{'*' if result.descriptive else ''}"
+    return f"{result.value:.3f}{'*' if result.descriptive else ''}{_interval(result)}"
 
 
 def _change(before: Result | None, after: Result | None, paired: Difference | None) -> str:
@@ -112,7 +112,8 @@ def _interval(found: Result | Difference) -> str:
     if found.low is None or found.high is None:
         return ""
     sign = "+" if isinstance(found, Difference) else ""
-    return f" ({found.low:{sign}.2f} to {found.high:{sign}.2f})"
+    # on a line of its own, so that the table fits a terminal of 80 columns
+    return f"\n{found.low:{sign}.2f} to {found.high:{sign}.2f}"
 
 
 def _footer(value: float | None) -> str:

@@ -215,8 +215,10 @@ def test_divergence_ends_the_run_by_name(make_job: Any, tmp_path: Path) -> None:
     "body",
     [
         "    def predict(self, output):\n        return super().predict(output) * float('nan')\n",
-        "    def loss(self, output, target):\n"
-        "        return super().loss(output, target) * (1 if output.requires_grad else float('inf'))\n",
+        (
+            "    def loss(self, output, target):\n"
+            "        return super().loss(output, target) * (1 if output.requires_grad else float('inf'))\n"
+        ),
     ],
     ids=["predictions", "loss"],
 )

@@ -29,7 +29,7 @@ def _pair(site: str, local: float | None, federated: float | None, descriptive: 
 
 def _shown(results: list[Result], differences: tuple[Difference, ...] = ()) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=140, color_system=None).print(comparison_table(results, differences))
+    Console(file=stream, width=80, color_system=None).print(comparison_table(results, differences))
     return stream.getvalue()
 
 
@@ -119,13 +119,16 @@ def test_table_is_readable_without_colour() -> None:
     )
     difference = Difference("north", "auroc_macro", 0.04, 30, -0.01, 0.09, False, ("a", "b"))
     shown = _shown(results, (difference,))
+    lines = shown.splitlines()
     north, tiny, void = (
-        next(row for row in shown.splitlines() if name in row) for name in ("north", "tiny", "void")
+        next(number for number, row in enumerate(lines) if name in row) for name in ("north", "tiny", "void")
     )
-    assert "0.800 (0.70 to 0.90)" in north
-    assert "+0.040 (-0.01 to +0.09)" in north
-    assert "1.000 (0.90 to 1.00)*" in tiny
-    assert void.count("n/a") == 3
+    assert "0.800" in lines[north]
+    assert "+0.040" in lines[north]
+    assert "0.70 to 0.90" in lines[north + 1]
+    assert "-0.01 to +0.09" in lines[north + 1]
+    assert "1.000*" in lines[tiny]
+    assert lines[void].count("n/a") == 3
     assert "* descriptive: too few test cases" in shown
     assert "\x1b" not in shown
 
