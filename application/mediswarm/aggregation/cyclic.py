@@ -17,6 +17,3 @@ class CyclicStrategy(Strategy):
 
     def commit(self) -> None:
         """The round ends as its last contribution left it."""
-
-    def discard(self) -> None:
-        """A site that fails passes the model on as it received it."""

@@ -25,9 +25,6 @@ class FedAvgStrategy(Strategy):
     def commit(self) -> None:
         self.weights = self.step(self.mean.drain())
 
-    def discard(self) -> None:
-        self.mean.clear()
-
     def step(self, update: Weights) -> Weights:
         """The next weights from the mean update, which may be overwritten; what other strategies override."""
         return {name: update[name].add_(value) for name, value in self.weights.items()}

@@ -34,10 +34,6 @@ class Strategy(ABC):
     def commit(self) -> None:
         """End the round: `weights` become the next model's."""
 
-    @abstractmethod
-    def discard(self) -> None:
-        """Forget the round's contributions; `weights` stay."""
-
 
 def weight_of(contribution: Contribution, by: WeightBy) -> float:
     """The weight of a contribution under the job's rule.

@@ -48,14 +48,10 @@ class WeightedMean:
         mean = {
             name: _cast(total.div_(self.weight), self._like[name].dtype) for name, total in self._sums.items()
         }
-        self.clear()
-        return mean
-
-    def clear(self) -> None:
-        """Forget what was added."""
         for total in self._sums.values():
             total.zero_()
         self.weight = 0.0
+        return mean
 
 
 def require_fit(values: Weights, like: Weights) -> None:

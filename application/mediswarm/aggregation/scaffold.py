@@ -48,8 +48,3 @@ class ScaffoldStrategy(FedAvgStrategy):
             name: value + (self.server_lr * update[name] if name in self.trainable else update[name])
             for name, value in self.weights.items()
         }
-
-    def discard(self) -> None:
-        super().discard()
-        self.changes.clear()
-        self.contributing = 0

@@ -33,7 +33,7 @@ def build_job(job: Job, target: Path, sites: int, run_id: str) -> Path:
     Returns:
         the NVFlare job's folder.
     """
-    fed = FedJob(name=job.name, min_clients=required(job.workflow.start_quorum, sites))
+    fed = FedJob(name=job.name, min_clients=min(required(job.workflow.start_quorum, sites), sites))
     fed.set_app_packages(["mediswarm"])
     swarm = isinstance(job.workflow, Swarm)
     fed.to_server(SwarmController(job.name, run_id) if swarm else ServerRounds(job.name, run_id))

@@ -112,6 +112,9 @@ class RoundController(Controller):
                 except MediSwarmError as error:
                     log.warning("answer of %s to %s was refused: %s", site, task, error)
                     code = error.code
+                except Exception:  # NVFlare would swallow it, and the site would seem silent
+                    log.exception("answer of %s to %s could not be taken", site, task)
+                    code = "MS-R008"
             if code is not None:
                 failed[site] = code
             answered.add(site)

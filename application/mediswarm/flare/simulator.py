@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from mediswarm.aggregation.ledger import now, state_of
 from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, UsageError, error_from_dict
 from mediswarm.flare.build_job import ALLOWED_CLASSES, build_job
-from mediswarm.flare.simulator_process import WORKERS_FILE
+from mediswarm.flare.process_family import dead_sites, simulator_started
 from mediswarm.flare.site_settings import environment_of
 from mediswarm.spec import Job
 from mediswarm.training.artefact import write_whole
@@ -29,10 +24,8 @@ from mediswarm.training.artefact import write_whole
 Watch = Callable[[dict[str, Any]], None]
 
 SITE_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
-_PROGRAM = "mediswarm.flare.simulator_process"
 _SERVER, _NVFLARE_RUN = "server", "simulate_job"
 _POLL_S = 0.1
-_GRACE_S = 1.0
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 29)}
 """glibc gives every tensor of some megabytes back to the kernel and fetches it anew, page by page, at
 each copy of a model; kept in the process, the same copies take about half the CPU time."""
@@ -83,7 +76,7 @@ def simulate(
         arguments = [str(nvflare_job), str(job.folder), str(workspace), ",".join(sites)]
         cut_short: MediSwarmError | None = None
         try:
-            with _started(arguments, workspace, log, environment) as process:
+            with simulator_started(arguments, workspace, log, environment) as process:
                 _follow(process, workspace, watch)
         except RunCrashed as error:
             cut_short = error
@@ -117,45 +110,6 @@ def _environment(sites: list[str], settings: dict[str, str]) -> dict[str, str]:
     return {**os.environ, **_KEEP_MEMORY, **settings, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
 
-@contextlib.contextmanager
-def _started(
-    arguments: list[str], workspace: Path, log: Path, environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """The simulator in a process group of its own, of which nothing is alive afterwards (R19)."""
-    command = [sys.executable, "-m", _PROGRAM, *arguments]
-    with log.open("wb") as stream:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-        )
-        try:
-            yield process
-        finally:
-            _end(process, _workers(workspace))
-
-
-def _end(process: subprocess.Popen[bytes], workers: dict[str, int]) -> None:
-    """End the simulator and all its descendants; site workers have sessions of their own.
-
-    The children of a simulator that died are nobody's children: they are known by their register.
-    """
-    family: list[psutil.Process] = []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        simulator = psutil.Process(process.pid)
-        family = [*simulator.children(recursive=True), simulator]
-    for pid in set(workers.values()) - {member.pid for member in family}:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            orphan = psutil.Process(pid)
-            if _PROGRAM in orphan.cmdline():
-                family.append(orphan)
-    for member in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.send_signal(signal.SIGTERM)
-    for member in psutil.wait_procs(family, timeout=_GRACE_S)[1]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.kill()
-    process.wait()
-
-
 def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | None) -> None:
     """Pass events on until the run has ended; notice a site whose process died.
 
@@ -167,7 +121,7 @@ def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | No
     while True:
         ended = process.poll() is not None
         # looked for before the events are read: after the last event the sites' processes end too
-        dead = _dead_sites(workspace)
+        dead = dead_sites(workspace)
         if events.is_file():
             text = events.read_text(encoding="utf-8")
             complete = text.rfind("\n") + 1
@@ -182,24 +136,6 @@ def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | No
         if dead:
             raise RunCrashed("MS-R006", f"the process of site {', '.join(dead)} died during the run")
         time.sleep(_POLL_S)
-
-
-def _workers(workspace: Path) -> dict[str, int]:
-    """The process id of each site that has been started."""
-    register = workspace.parent / WORKERS_FILE
-    found: dict[str, int] = json.loads(register.read_text()) if register.is_file() else {}
-    return found
-
-
-def _dead_sites(workspace: Path) -> list[str]:
-    return [site for site, pid in sorted(_workers(workspace).items()) if not _alive(pid)]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _collect(workspace: Path, run_dir: Path, sites: list[str]) -> None:

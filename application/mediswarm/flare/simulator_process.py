@@ -12,14 +12,14 @@ import torch._dynamo  # noqa: F401
 from nvflare.private.fed.app.simulator.simulator_runner import SimulatorRunner
 
 from mediswarm.flare import server_rounds, swarm_controller, swarm_executor, warm_workers  # noqa: F401
+from mediswarm.flare.process_family import WORKERS_FILE, end_with_parent
 from mediswarm.pipelines.find import find_pipeline_class
 from mediswarm.spec import load_job
-
-WORKERS_FILE = "workers.json"
 
 
 def main(nvflare_job: Path, job_folder: Path, workspace: Path, sites: list[str]) -> None:
     """Run one NVFlare job among `sites` and exit with 0, or 1 when NVFlare gave up."""
+    end_with_parent()
     job = load_job(job_folder)
     if not job.ships_code:
         find_pipeline_class(job)

@@ -92,5 +92,8 @@ Workflow = Annotated[FedAvg | FedOpt | Scaffold | Swarm | Cyclic, Field(discrimi
 
 
 def required(quorum: Quorum, sites: int) -> int:
-    """How many of `sites` sites a quorum asks for, at least 1 and at most all."""
-    return max(1, sites if quorum == "all" else min(quorum, sites))
+    """How many sites a quorum asks for; `all` is all of `sites`, and at least 1.
+
+    A number stands as it is: a quorum of 5 among 3 sites cannot be met, and must not be lowered in silence.
+    """
+    return max(1, sites) if quorum == "all" else quorum

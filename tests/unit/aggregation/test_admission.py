@@ -135,3 +135,11 @@ def test_sites_that_agree_with_each_other_but_not_with_the_job_are_refused(job: 
     with pytest.raises(ContractError, match=r'the job declares \["empty"') as caught:
         admitted(job, {site: introduce(job, contract=other) for site in SITES})
     assert caught.value.code == "MS-C001"
+
+
+def test_a_start_quorum_above_the_number_of_sites_is_not_lowered(make_job: Any, introduce: Any) -> None:
+    job = make_job(workflow={"name": "fedavg", "rounds": 1, "start_quorum": 3})
+    with pytest.raises(RunFailed) as caught:
+        admitted(job, {"aachen": introduce(job), "berlin": introduce(job)})
+    assert caught.value.code == "MS-R002"
+    assert "2 of 2 sites are ready, the start quorum is 3" in caught.value.message
