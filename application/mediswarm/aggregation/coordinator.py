@@ -38,13 +38,13 @@ class Coordinator:
     def admit(self, introductions: dict[str, Introduction], refusals: dict[str, str]) -> list[str]:
         """Check the contract, make the initial model, give the names of the participants."""
         admitted, left_out, self.totals = admit(self.job, self.pipeline, introductions, refusals)
-        self.ledger.admitted(admitted, left_out)
         weights, trainable, kind = initial_weights(self.job, self.pipeline, self.totals)
         shared = shared_of(self.job, self.pipeline, weights)
         self.strategy = strategy_for(self.job.workflow, shared, trainable, len(admitted))
         self.store = ModelStore(self.folder, self.job, self.pipeline, weights, kind)
         self.store.save_last(shared, 0)
         self.initial = self._digest()
+        self.ledger.admitted(admitted, left_out)
         return list(admitted)
 
     def order(self, round_: int) -> Order:
@@ -80,6 +80,7 @@ class Coordinator:
         Raises:
             RunFailed: as :meth:`Ledger.end_round`; the model of the last full round is on disk.
         """
+        self.store.wait()
         received, self.received = self.received, {}
         if self.ledger.end_round(round_, received):
             self._promote()
@@ -101,6 +102,7 @@ class Coordinator:
 
     def finish(self, judgements: dict[str, Judgement]) -> None:
         """Note the test metrics of the best model, and end the run."""
+        self.store.wait()
         self.ledger.tested(judgements)
         self.ledger.finish(changed=self._digest() != self.initial)
 

@@ -72,7 +72,8 @@ def simulate(
         scratch.mkdir(exist_ok=True)
         log = run_dir / "logs" / "simulator.log"
         log.parent.mkdir(exist_ok=True)
-        environment = _environment(sites, environment_of(data_dir, scratch, device))
+        settings = environment_of(data_dir, scratch, device)
+        environment = _environment(sites, settings) | {"TMPDIR": temporary}
         arguments = [str(nvflare_job), str(job.folder), str(workspace), ",".join(sites)]
         cut_short: MediSwarmError | None = None
         try:

@@ -115,6 +115,7 @@ class SwarmExecutor(SiteExecutor):
         else:
             self._take_model(run, order, fl_ctx)
             weights = self._weights
+        self._models(run, order.totals).wait()
         return pack(run.judge(weights, order.totals, order.keep_predictions))
 
     # -- models -----------------------------------------------------------------------------------

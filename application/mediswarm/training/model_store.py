@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,16 @@ class ModelStore:
     def __init__(self, folder: Path, job: Job, pipeline: Pipeline[Any], initial: Weights, kind: str) -> None:
         self.folder, self.job, self.pipeline, self.initial = folder, job, pipeline, initial
         self.architecture = architecture_of(initial, kind)
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[Artefact] | None = None
 
     def save_last(self, shared: Weights, model: int) -> None:
-        """Write model number `model`."""
+        """Write model number `model` while the run goes on; the tensors must not be written to.
+
+        Raises:
+            OSError: what became of the write before this one, such as a full disk.
+        """
+        self.wait()
         artefact = Artefact(
             job=self.job.name,
             job_hash=self.job.hash,
@@ -53,10 +61,21 @@ class ModelStore:
             value=None,
             mediswarm_version=__version__,
         )
-        save_artefact(self.folder / "last", {**self.initial, **shared}, artefact)
+        weights = {**self.initial, **shared}
+        self._writing = self._writer.submit(save_artefact, self.folder / "last", weights, artefact)
+
+    def wait(self) -> None:
+        """Return when the last model is whole on disk.
+
+        Raises:
+            OSError: when it could not be written; the model before it is intact.
+        """
+        if self._writing is not None:
+            self._writing.result()
 
     def promote(self, value: float | None) -> None:
         """Make the present `last` the `best`, with the metric's value; the file is linked, not copied."""
+        self.wait()
         last, best = self.folder / "last", self.folder / "best"
         best.mkdir(exist_ok=True)
         partial = best / f".{WEIGHTS_FILE}.partial"
@@ -69,5 +88,6 @@ class ModelStore:
 
     def load(self, which: str) -> Weights:
         """The weights of `last` or `best`, checked against the job (ArtefactError otherwise)."""
+        self.wait()
         weights, _ = load_artefact(self.folder / which, self.job, self.pipeline.contract(), self.architecture)
         return weights

@@ -146,6 +146,7 @@ class SiteRun:
         initial, _, kind = initial_weights(self.job, self.pipeline, totals)
         store = ModelStore(self.run_dir / "personal", self.job, self.pipeline, initial, kind)
         store.save_last(own, self.job.workflow.rounds)
+        store.wait()
 
     @property
     def _data(self) -> SiteData:

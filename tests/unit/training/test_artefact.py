@@ -33,6 +33,7 @@ def store(job: Job, tmp_path: Path) -> ModelStore:
     weights, _, kind = initial_weights(job, pipeline, {})
     store = ModelStore(tmp_path / "run", job, pipeline, weights, kind)
     store.save_last(weights, 3)
+    store.wait()
     return store
 
 
@@ -76,6 +77,7 @@ def test_the_best_model_is_the_last_one_promoted(store: ModelStore) -> None:
     assert best.value == 0.75
     changed = {name: value + 1 for name, value in store.initial.items()}
     store.save_last(changed, 4)
+    store.wait()
     kept, now = store.load("best"), store.load("last")
     assert all(torch.equal(kept[name], value) for name, value in store.initial.items())
     assert all(torch.equal(now[name], value) for name, value in changed.items())
@@ -84,6 +86,7 @@ def test_the_best_model_is_the_last_one_promoted(store: ModelStore) -> None:
 def test_parameters_that_stay_local_keep_their_initial_values_in_the_artefact(store: ModelStore) -> None:
     name = next(iter(store.initial))
     store.save_last({name: store.initial[name] + 1}, 5)
+    store.wait()
     loaded = store.load("last")
     assert torch.equal(loaded[name], store.initial[name] + 1)
     assert all(torch.equal(loaded[other], value) for other, value in store.initial.items() if other != name)
@@ -201,5 +204,6 @@ def test_a_full_disk_leaves_the_former_model_whole(
         changed = {name: value + 1 for name, value in store.initial.items()}
         with pytest.raises(OSError, match="No space"):
             store.save_last(changed, 4)
+            store.wait()
     loaded = load(store.folder / "last", job)
     assert all(torch.equal(loaded[name], value) for name, value in store.initial.items())
