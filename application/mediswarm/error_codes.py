@@ -80,6 +80,10 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "A job without consent to code brings code",
         "Submit the job with `mediswarm`, which places its code where the site's policy sees it.",
     ),
+    "MS-J013": ErrorCode(
+        "An exclude pattern does not fit the model's parameters",
+        "Correct exchange.exclude: each pattern must match a parameter, and one must remain to be shared.",
+    ),
     # pipelines
     "MS-P001": ErrorCode(
         "No pipeline of this name",
@@ -169,6 +173,10 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "MS-D126": ErrorCode(
         "Images of a site differ in size", "Check that all were cropped by the same preprocessing."
+    ),
+    "MS-D127": ErrorCode(
+        "The voxels of an image are not real numbers",
+        "Export the image in grey values; of complex voxels, export the magnitude.",
     ),
     # data, tables, and the pipelines on them
     "MS-D201": ErrorCode(
@@ -272,7 +280,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "MS-R002": ErrorCode(
         "A round or the start fell below its quorum",
-        "See the run record for the reason of each exclusion; mend the sites or lower the quorum.",
+        "See each missing site's log (`logs/<SITE>.log` in a simulation); mend it, or lower the quorum.",
     ),
     "MS-R003": ErrorCode(
         "The model did not change",

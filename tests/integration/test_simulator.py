@@ -71,7 +71,7 @@ def test_a_site_whose_data_fails_is_named_by_its_code_alone(
         simulate(job, SITES, run_dir)
     assert caught.value.code == "MS-R002"
     assert "2 of 3 sites are ready" in caught.value.message
-    assert "beta (MS-D110)" in caught.value.message
+    assert "beta (MS-D110:" in caught.value.message
 
     record = json.loads((run_dir / "run.json").read_text())
     assert (record["state"], record["error"]["code"], record["rounds"]) == ("failed", "MS-R002", [])
@@ -90,6 +90,7 @@ def test_a_site_whose_data_fails_is_named_by_its_code_alone(
 def test_a_killed_process_ends_the_run_and_leaves_none(
     victim: str, code: str, message: str, make_job: Any, tmp_path: Path, nothing_left: Any
 ) -> None:
+    """R19, and what the simulator makes of R6: the run ends at once, with a name."""
     training = {"local": {"steps": 50}, "batch_size": 8}
     job = make_job(workflow={"name": "fedavg", "rounds": 500}, training=training, config={"cases": 40})
     killed_at = 0.0

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from mediswarm import __version__
+from mediswarm.aggregation.reasons import in_words
 from mediswarm.errors import ContractError, MediSwarmError, RunFailed
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import Counts, add_counts
@@ -30,7 +31,7 @@ def admit(
 
     Raises:
         ContractError: MS-C001, MS-C002, MS-C004 or MS-C005 when that leaves fewer than the start quorum.
-        RunFailed: MS-R002 when too few sites came up for another reason.
+        RunFailed: MS-R002 when too few sites came up for another reason, or fewer than the round quorum.
     """
     problems = {
         site: problem
@@ -45,11 +46,16 @@ def admit(
     if len(admitted) < required(job.workflow.start_quorum, sites):
         for problem in problems.values():
             raise problem
-        reasons = ", ".join(f"{site} ({code})" for site, code in sorted(left_out.items()))
         raise RunFailed(
             "MS-R002",
             f"{len(admitted)} of {sites} sites are ready, the start quorum is {job.workflow.start_quorum}; "
-            f"left out: {reasons or 'none'}",
+            f"left out: {in_words(left_out) or 'none'}",
+        )
+    if len(admitted) < required(job.workflow.round_quorum, len(admitted)):
+        raise RunFailed(
+            "MS-R002",
+            f"{len(admitted)} of {sites} sites take part, the round quorum is {job.workflow.round_quorum}; "
+            f"left out: {in_words(left_out) or 'none'}",
         )
     return admitted, left_out, add_counts(said.statistics for said in admitted.values())
 

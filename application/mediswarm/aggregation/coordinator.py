@@ -106,6 +106,11 @@ class Coordinator:
         self.ledger.tested(judgements)
         self.ledger.finish(changed=self._digest() != self.initial)
 
+    def close(self) -> None:
+        """Return when nothing is being written any more, however the run ended."""
+        if "store" in vars(self):
+            self.store.wait()
+
     @property
     def _validates(self) -> bool:
         # in a cyclic round every site receives another model: the model is judged after the round

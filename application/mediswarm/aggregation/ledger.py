@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mediswarm import __version__
+from mediswarm.aggregation.reasons import in_words
 from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, RunTimedOut
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import add_counts
@@ -116,13 +117,13 @@ class Ledger:
             {"round": round_, "contributed": sites, "excluded": reasons, "seconds": round(seconds, 3)}
         )
         best = self.judged(round_, judgements)
-        self.event("round", round=round_, seconds=seconds, metrics=self.scores.get(round_), contributed=sites)
         needed = required(self.job.workflow.round_quorum, len(self.participants))
         if len(sites) < needed:
-            why = ", ".join(f"{site} ({code})" for site, code in sorted(reasons.items())) or "no answer"
+            why = in_words(reasons) or "no answer"
             raise RunFailed(
                 "MS-R002", f"round {round_}: {len(sites)} of {needed} sites contributed; missing: {why}"
             )
+        self.event("round", round=round_, seconds=seconds, metrics=self.scores.get(round_), contributed=sites)
         self.write()
         return best
 

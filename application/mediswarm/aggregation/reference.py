@@ -77,6 +77,7 @@ class ReferenceRun:
             centre.ledger.fail(RunFailed(code_of(error), f"{type(error).__name__} at a site"))
             raise
         finally:
+            centre.close()
             for site in self.sites.values():
                 site.close()
         return centre.ledger.record()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import tempfile
-import traceback
-from pathlib import Path
 
 import typer
 
 from mediswarm import __version__
 from mediswarm.cli import check, demo, doctor, job, simulate, train
+from mediswarm.cli.unforeseen import explained
 from mediswarm.errors import MediSwarmError
 
 app = typer.Typer(
@@ -55,21 +53,17 @@ def main() -> None:
     try:
         app()
     except MediSwarmError as error:
-        if "--json" in sys.argv:
-            typer.echo(json.dumps({"error": error.as_dict()}))
-        typer.echo(error.describe(), err=True)
-        sys.exit(error.exit_code)
+        sys.exit(_said(error))
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             typer.echo("stopped; nothing of the run is running any more", err=True)
         raise
     except Exception as error:  # noqa: BLE001 - the last net: a user never sees a stack trace
-        sys.exit(_unforeseen(error))
+        sys.exit(_said(explained(error)))
 
 
-def _unforeseen(error: Exception) -> int:
-    with tempfile.NamedTemporaryFile("w", prefix="mediswarm-", suffix=".log", delete=False) as stream:
-        traceback.print_exception(error, file=stream)
-    wrapped = MediSwarmError("MS-R001", f"{type(error).__name__}: {error}", file=Path(stream.name))
-    typer.echo(wrapped.describe(), err=True)
-    return wrapped.exit_code
+def _said(error: MediSwarmError) -> int:
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"error": error.as_dict()}))
+    typer.echo(error.describe(), err=True)
+    return error.exit_code

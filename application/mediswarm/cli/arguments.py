@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mediswarm.errors import UsageError
+from mediswarm.errors import HostError, UsageError
 from mediswarm.spec import Job
 from mediswarm.spec.catalogue import find_job
 
@@ -40,25 +41,58 @@ def job_named(name: str) -> Job:
     return find_job(name)
 
 
-def data_directory(path: Path | None) -> Path | None:
+def data_directory(path: Path | None, pipeline: Pipeline[Any]) -> Path | None:
     """The data directory of an option.
 
     Raises:
-        UsageError: MS-U001 when it does not exist.
+        UsageError: MS-U001 when it is no directory, MS-U004 when the pipeline needs one and none is given.
     """
-    if path is not None and not path.is_dir():
+    if path is None:
+        if pipeline.needs_data:
+            raise UsageError(
+                "MS-U004",
+                f"no data directory was given, and {type(pipeline).__name__} reads one",
+                repair="Pass --data DIR, the directory with one folder for each site.",
+            )
+        return None
+    if not path.is_dir():
+        if path.exists():
+            raise UsageError(
+                "MS-U001",
+                "this is a file, and --data takes a directory",
+                repair="Give the directory that holds one folder for each site.",
+                file=path,
+            )
         raise UsageError("MS-U001", "the data directory does not exist", file=path)
-    return path.resolve() if path is not None else None
+    return path.resolve()
+
+
+def device_named(name: str) -> str:
+    """The device of an option; raises HostError MS-H002 when it is not there."""
+    from mediswarm.preflight.device import require_device
+
+    require_device(name)
+    return name
 
 
 def sites_of(pipeline: Pipeline[Any], data_dir: Path | None, wanted: str | None) -> list[str]:
     """The sites to run: those named, or all that the data directory holds.
 
     Raises:
-        UsageError: MS-U002 for a site that is not there, or when there is none.
+        UsageError: MS-U002 for a site that is not there, or when there is none; MS-U004 for a
+            list with a gap, MS-U005 for a name that no site can have, or that stands twice.
     """
+    from mediswarm.pipelines.site_name import require_site_names
+
     there = pipeline.sites(data_dir)
-    named = [name.strip() for name in wanted.split(",")] if wanted else there
+    named = there if wanted is None else [name.strip() for name in wanted.split(",")]
+    if "" in named:
+        raise UsageError(
+            "MS-U004",
+            "a site's name is empty",
+            repair="Write the names with one comma between each two and none at the ends.",
+        )
+    require_site_names(named)
     missing = [name for name in named if name not in there] if data_dir is not None else []
     if missing or not named:
         raise UsageError(
@@ -70,15 +104,34 @@ def sites_of(pipeline: Pipeline[Any], data_dir: Path | None, wanted: str | None)
     return named
 
 
-def run_directory(path: Path | None, job: Job) -> Path:
+def run_directory(path: Path | None, job: Job, data_dir: Path | None) -> Path:
     """The run directory of an option, newly made.
 
     Raises:
-        UsageError: MS-U003 when it holds a run already.
+        UsageError: MS-U003 when it holds a run already, MS-U004 when it lies in the data directory.
+        HostError: MS-H001 when it cannot be written.
     """
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     folder = path or Path("runs") / f"{job.name}-{stamp}"
-    if (folder / "run.json").exists() or (folder / "events.jsonl").exists():
-        raise UsageError("MS-U003", "the run directory holds a run already", file=folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if data_dir is not None and folder.resolve().is_relative_to(data_dir):
+        raise UsageError(
+            "MS-U004",
+            "the run directory lies in the data directory, which is only read",
+            repair="Choose an --out directory outside of --data.",
+            file=folder,
+        )
+    try:
+        if (folder / "run.json").exists() or (folder / "events.jsonl").exists():
+            raise UsageError("MS-U003", "the run directory holds a run already", file=folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # a directory that exists may still refuse files: tried rather than believed
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HostError(
+            "MS-H001",
+            f"the run directory cannot be written: {error.strerror}",
+            repair="Choose an --out directory that this account can write.",
+            file=folder,
+        ) from error
     return folder.resolve()

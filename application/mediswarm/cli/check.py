@@ -14,6 +14,7 @@ from mediswarm.cli.arguments import (
     ScratchOption,
     SiteOption,
     data_directory,
+    device_named,
     job_named,
 )
 
@@ -36,5 +37,6 @@ def check(
     from mediswarm.preflight.data import check_data
 
     pipeline = load_pipeline(job_named(job))
-    findings = check_data(pipeline, Site(site, data_directory(data), scratch, device))
+    where = Site(site, data_directory(data, pipeline), scratch, device_named(device))
+    findings = check_data(pipeline, where)
     raise typer.Exit(show_board(findings, title=f"{job} at {site}", as_json=json, show_cases=show_cases))

@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from mediswarm.cli.arguments import DataOption, JobArgument, JsonOption, data_directory, job_named
+from mediswarm.cli.arguments import DataOption, JobArgument, JsonOption, data_directory, job_named, sites_of
 from mediswarm.spec import Job, load_job
 from mediswarm.spec.catalogue import job_folders
 from mediswarm.spec.skeleton import write_skeleton
@@ -100,11 +100,18 @@ def contract_test(
     json: JsonOption = False,
 ) -> None:
     """Run the contract test: does this pipeline keep every rule of the interface?"""
+    from mediswarm.pipelines.find import load_pipeline
     from mediswarm.preflight.board import show_board
-    from mediswarm.preflight.pipeline_contract import check_pipeline
+    from mediswarm.preflight.pipeline_contract import check_pipeline, exit_code_of
 
-    findings = check_pipeline(job_named(job), data_directory(data), site)
-    raise typer.Exit(show_board(findings, title=f"contract test of {job}", as_json=json))
+    spec = job_named(job)
+    pipeline = load_pipeline(spec)
+    data_dir = data_directory(data, pipeline)
+    (name, *_) = sites_of(pipeline, data_dir, site)
+    findings = check_pipeline(spec, data_dir, name)
+    raise typer.Exit(
+        show_board(findings, title=f"contract test of {job}", as_json=json, failed=exit_code_of(findings))
+    )
 
 
 @app.command()

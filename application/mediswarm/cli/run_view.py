@@ -19,6 +19,11 @@ from rich.table import Table
 from typing_extensions import Self
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 site``, ``2 sites``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class RunView:
     """Shows rounds, contributions and the selection metric on standard error.
 
@@ -46,7 +51,7 @@ class RunView:
     def __enter__(self) -> Self:
         self.progress.start()
         if not self.console.is_terminal:
-            self.console.print(f"{self.title}: {self.rounds} rounds", soft_wrap=True)
+            self.console.print(f"{self.title}: {counted(self.rounds, 'round')}", soft_wrap=True)
         return self
 
     def __exit__(
@@ -58,7 +63,7 @@ class RunView:
         """Take one event of the run's ledger."""
         kind = event["event"]
         if kind == "start":
-            self._note(f"{len(event['sites'])} sites ready")
+            self._note(f"{counted(len(event['sites']), 'site')} ready")
             for site, code in event["left_out"].items():
                 self._say(f"site {site} is left out: {code}")
         elif kind == "contribution":
@@ -98,7 +103,8 @@ def show_record(record: dict[str, Any], folder: Path) -> None:
         )
     console.print(table)
     console.print(
-        f"best model: after {best['model']} rounds, validation {best['metric']} {best['value']:.3f}\n"
+        f"best model: after {counted(best['model'], 'round')}, "
+        f"validation {best['metric']} {best['value']:.3f}\n"
         f"run directory: {folder}",
         highlight=False,
         soft_wrap=True,

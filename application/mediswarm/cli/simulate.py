@@ -14,11 +14,12 @@ from mediswarm.cli.arguments import (
     JsonOption,
     OutOption,
     data_directory,
+    device_named,
     job_named,
     run_directory,
     sites_of,
 )
-from mediswarm.cli.run_view import RunView, show_record
+from mediswarm.cli.run_view import RunView, counted, show_record
 
 
 def simulate(
@@ -37,10 +38,14 @@ def simulate(
     from mediswarm.pipelines.find import load_pipeline
 
     spec = job_named(job)
-    data_dir = data_directory(data)
-    names = sites_of(load_pipeline(spec), data_dir, sites)
-    folder = run_directory(out, spec)
-    with RunView(f"{spec.name}, {len(names)} sites", spec.workflow.rounds, spec.selection.metric) as view:
+    device_named(device)
+    pipeline = load_pipeline(spec)
+    data_dir = data_directory(data, pipeline)
+    names = sites_of(pipeline, data_dir, sites)
+    folder = run_directory(out, spec, data_dir)
+    with RunView(
+        f"{spec.name}, {counted(len(names), 'site')}", spec.workflow.rounds, spec.selection.metric
+    ) as view:
         record = run(spec, names, folder, data_dir, device, watch=view.event)
     if json:
         typer.echo(json_module.dumps(record))

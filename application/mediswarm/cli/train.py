@@ -15,6 +15,7 @@ from mediswarm.cli.arguments import (
     ScratchOption,
     SiteOption,
     data_directory,
+    device_named,
     job_named,
     run_directory,
 )
@@ -33,10 +34,12 @@ def train(
     """Train a job on one site's data alone: as many rounds of the same work as in the federation."""
     from mediswarm.aggregation.reference import ReferenceRun, local_variant
     from mediswarm.pipelines.base import Site
+    from mediswarm.pipelines.find import load_pipeline
 
     spec = local_variant(job_named(job))
-    where = Site(site, data_directory(data), scratch, device)
-    folder = run_directory(out, spec)
+    data_dir = data_directory(data, load_pipeline(spec))
+    where = Site(site, data_dir, scratch, device_named(device))
+    folder = run_directory(out, spec, data_dir)
     with RunView(f"{spec.name} at {site}", spec.workflow.rounds, spec.selection.metric) as view:
         record = ReferenceRun(spec, [where], folder, run_id=folder.name, watch=view.event).run()
     if json:

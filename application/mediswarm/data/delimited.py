@@ -48,6 +48,15 @@ def text_rows(path: Path, content: bytes, required: Sequence[str]) -> Iterator[R
         for row in reader:
             yield skipped + reader.line_num, row
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise DataError(
+                "MS-D103",
+                f"a cell has more than {csv.field_size_limit()} characters",
+                repair="Shorten the cell; if it is short, close the quotation mark that opens in this "
+                "line or above.",
+                file=path,
+                line=skipped + reader.line_num,
+            ) from error
         raise DataError(
             "MS-D103",
             f"the line cannot be split into cells ({error})",
@@ -69,9 +78,16 @@ def _decoded(path: Path, content: bytes) -> str:
             file=path,
             line=content.count(b"\n", 0, error.start) + 1,
         ) from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
-        raise DataError("MS-D101", "the file holds zero bytes and is no text table", file=path, line=1)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        raise DataError(
+            "MS-D101",
+            f"the file is damaged or no text table; it holds zero bytes: {text.count(chr(0))}",
+            repair="Export the table again from where it comes from.",
+            file=path,
+            line=text.count("\n", 0, text.index("\0")) + 1,
+        )
+    return text
 
 
 def _separator(path: Path, header: str, required: Sequence[str]) -> str:

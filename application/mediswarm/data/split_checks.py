@@ -32,6 +32,7 @@ def check_splits(tables: SplitTables, images: AbstractSet[str], classes: Sequenc
         *_without_annotation(tables),
         *_without_image(tables, images),
         *_patients_in_two_splits(tables),
+        *_spelt_alike_in_two_splits(tables),
         *_unused(tables, images),
     ]
     if any(finding.status == "FAIL" for finding in found):
@@ -176,6 +177,35 @@ def _patients_in_two_splits(tables: SplitTables) -> Iterator[Finding]:
             str(tables.split_file),
             tuple(leaking),
         )
+
+
+def _spelt_alike_in_two_splits(tables: SplitTables) -> Iterator[Finding]:
+    """WARN for ids that differ in letter case only and stand in different splits: perhaps one patient."""
+    patient_of = dict(zip(tables.annotation["UID"], tables.annotation["PatientID"], strict=True))
+    placed = list(zip(tables.split["UID"], tables.split["Split"], strict=True))
+    for column, ids in (
+        ("UID", placed),
+        ("PatientID", [(patient_of.get(uid, ""), split) for uid, split in placed]),
+    ):
+        splits_of: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for text, split in ids:
+            splits_of[text.casefold()][text].add(split)
+        groups = [
+            sorted(spellings)
+            for spellings in splits_of.values()
+            if len(spellings) > 1 and len(set().union(*spellings.values())) > 1
+        ]
+        if groups:
+            yield Finding(
+                "WARN",
+                "splits",
+                f"values of {column} in different splits of fold {tables.fold} "
+                f"that differ only in upper and lower case: {len(groups)}",
+                "MS-D110",
+                "If they mean one patient, spell them alike and put all its images into one split.",
+                str(tables.split_file),
+                tuple(text for group in groups for text in group),
+            )
 
 
 def _unused(tables: SplitTables, images: AbstractSet[str]) -> Iterator[Finding]:

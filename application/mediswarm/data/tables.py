@@ -7,6 +7,7 @@ Therefore a table is read as text, and what cannot be told is refused with the r
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -55,7 +56,12 @@ def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
     named = [name for name in header if name]
     kept = [i for i, name in enumerate(header) if name]
     if not cells:
-        raise DataError("MS-D101", "the table has a header and no rows", file=path)
+        raise DataError(
+            "MS-D101",
+            "the table has a header and no rows",
+            repair="Fill in the rows, or export the table again.",
+            file=path,
+        )
     columns = list(zip(*cells, strict=True))
     return pd.DataFrame(
         {name: list(columns[i]) for name, i in zip(named, kept, strict=True)},
@@ -74,6 +80,14 @@ def _rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
             file=path,
         )
     try:
+        # asked before opening, since opening a pipe waits until someone writes to it
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(
+                "MS-D101",
+                "this is a folder, a pipe or a device",
+                repair="Put the table itself at this path.",
+                file=path,
+            )
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(

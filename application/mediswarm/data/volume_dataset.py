@@ -33,7 +33,7 @@ class VolumeDataset(Dataset[tuple[torch.Tensor, int]]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """Raises DataError MS-D120 to MS-D124 when a volume cannot be used."""
+        """Raises DataError MS-D120 to MS-D124 or MS-D127 when a volume cannot be used."""
         if self._memory is None:
             return self._read(index), self.labels[index]
         if index not in self._memory:

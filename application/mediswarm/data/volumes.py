@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
+import io
+import math
+import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +36,7 @@ _NOT_NIFTI = (
     zlib.error,
     EOFError,
     ValueError,
+    OverflowError,
 )
 _GZIP = b"\x1f\x8b"
 _NIFTI_2 = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
@@ -50,34 +55,48 @@ def read_geometry(path: Path) -> Geometry:
     """Read the header only.
 
     Raises:
-        DataError: MS-D120 missing or not permitted, MS-D121 not a NIfTI file, MS-D124 not 3D.
+        DataError: MS-D120 missing, no regular file or not permitted, MS-D121 not a NIfTI
+            file, MS-D124 not 3D, MS-D127 the voxels are not real numbers.
     """
-    return _geometry(path, _opened(path))
+    try:
+        _require_regular_file(path)
+        with path.open("rb") as file:
+            compressed = file.read(len(_GZIP)) == _GZIP
+            file.seek(0)
+            stream = gzip.GzipFile(fileobj=file) if compressed else file
+            return _geometry(path, _image(path, stream, compressed))
+    except OSError as error:
+        raise _closed(path, error) from error
 
 
 def read_volume(path: Path) -> Volume:
     """Read all voxels [x, y, z], float32, with the header's scaling, in the file's own axis order.
 
     Raises:
-        DataError: MS-D120 missing or not permitted, MS-D121 corrupt or truncated,
-            MS-D122 NaN or infinity, MS-D123 constant, MS-D124 not 3D.
+        DataError: as :func:`read_geometry`, and MS-D121 corrupt or truncated,
+            MS-D122 NaN or infinity, MS-D123 constant.
     """
-    content = _content(path)
+    try:
+        _require_regular_file(path)
+        content = path.read_bytes()
+    except OSError as error:
+        raise _closed(path, error) from error
+    compressed = content.startswith(_GZIP)
     try:
         # read whole: nibabel stops before the checksum at the end, and would not see damaged voxels
-        raw = gzip.decompress(content) if content.startswith(_GZIP) else content
+        raw = gzip.decompress(content) if compressed else content
     except (OSError, EOFError, zlib.error) as error:
         raise _corrupt(path, "the file ends early or is damaged") from error
-    try:
-        kind = nibabel.Nifti2Image if raw[:4] in _NIFTI_2 else nibabel.Nifti1Image
-        image = kind.from_bytes(raw)
-    except _NOT_NIFTI as error:
-        raise _corrupt(path, "this is not a NIfTI file") from error
+    image = _image(path, io.BytesIO(raw), compressed)
     shape = _geometry(path, image).shape
+    # before reading: memory for what a damaged header claims might not be there
+    if image.dataobj.offset + math.prod(shape) * image.get_data_dtype().itemsize > len(raw):
+        claimed = " x ".join(map(str, shape))
+        raise _corrupt(path, f"the voxels end early; the header says there are {claimed}")
     try:
         voxels: Volume = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged")).reshape(shape)
     except (OSError, EOFError, ValueError) as error:
-        raise _corrupt(path, "the voxels end early") from error
+        raise _corrupt(path, "the voxels cannot be read") from error
     # checked before z-score, which would spread one NaN over the volume
     bad = int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
     if bad:
@@ -121,34 +140,54 @@ def content_digest(volume: Volume) -> str:
     return digest.hexdigest()
 
 
-def _opened(path: Path) -> Any:
+def _require_regular_file(path: Path) -> None:
+    # asked before opening, since opening a pipe waits until someone writes to it
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise DataError(
+            "MS-D120",
+            "this is a folder, a pipe or a device",
+            repair="Put the image itself at this path.",
+            file=path,
+        )
+
+
+def _image(path: Path, stream: io.BufferedIOBase, compressed: bool) -> Any:
+    """The image of `stream`, its header read; `compressed` says what the file is, whatever its name."""
     try:
-        # opened first, since nibabel reports a file it may not read as one of unknown type
-        with path.open("rb"):
-            pass
-        return nibabel.load(path)
+        kind = nibabel.Nifti2Image if stream.read(4) in _NIFTI_2 else nibabel.Nifti1Image
+        stream.seek(0)
+        image = kind.from_stream(stream)
     except _NOT_NIFTI as error:
         raise _corrupt(path, "this is not a NIfTI file") from error
-    except OSError as error:
-        raise _closed(path, error) from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _closed(path, error) from error
+    if compressed != (path.suffix.lower() == ".gz"):
+        raise DataError(
+            "MS-D121",
+            "the file is compressed and its name does not end in .gz"
+            if compressed
+            else "the file is not compressed, though its name ends in .gz",
+            repair="Add .gz to the name."
+            if compressed
+            else "Compress the file with gzip, under the same name.",
+            file=path,
+        )
+    return image
 
 
 def _geometry(path: Path, image: Any) -> Geometry:
     shape = tuple(int(size) for size in image.shape)
     while len(shape) > _SPATIAL_AXES and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) != _SPATIAL_AXES or 0 in shape:
+    if len(shape) != _SPATIAL_AXES or min(shape) < 1:
         raise DataError(
             "MS-D124", f"the image has {' x '.join(map(str, image.shape))} voxels, not three axes", file=path
         )
+    kind = image.get_data_dtype()
+    if kind.kind not in "iuf":
+        what = "complex numbers" if kind.kind == "c" else "colours or other tuples of numbers"
+        raise DataError("MS-D127", f"the voxels are {what}", file=path)
     spacing = tuple(round(float(step), 3) for step in image.header.get_zooms()[:_SPATIAL_AXES])
+    if not (np.isfinite(image.affine).all() and np.isfinite(spacing).all()):
+        raise _corrupt(path, "position or spacing in the header are no numbers")
     return Geometry(shape, spacing, "".join(code or "?" for code in nibabel.aff2axcodes(image.affine)))
 
 
@@ -157,5 +196,13 @@ def _corrupt(path: Path, what: str) -> DataError:
 
 
 def _closed(path: Path, error: OSError) -> DataError:
-    reason = error.strerror or type(error).__name__
-    return DataError("MS-D120", f"the image cannot be opened ({reason})", file=path)
+    if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
+        return DataError(
+            "MS-D120",
+            "the link points nowhere",
+            repair="Put the image in place of the link, or restore and mount the file it points to.",
+            file=path,
+        )
+    if error.errno == errno.ENOENT:
+        return DataError("MS-D120", "it is missing", repair="Put the image at this path.", file=path)
+    return DataError("MS-D120", f"reading fails: {error.strerror or type(error).__name__}", file=path)

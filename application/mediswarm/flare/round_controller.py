@@ -15,6 +15,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from mediswarm.aggregation.ledger import Ledger
+from mediswarm.aggregation.reasons import in_words
 from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, RunTimedOut
 from mediswarm.flare.job_folder import deployed_job, run_folder
 from mediswarm.flare.messages import error_in, register_tensors
@@ -161,7 +162,8 @@ def require_quorum(failed: dict[str, str], sites: list[str], quorum: Quorum, wha
     answered, needed = len(sites) - len(failed), required(quorum, len(sites))
     if answered >= needed:
         return
-    reasons = ", ".join(f"{site} ({code})" for site, code in sorted(failed.items()))
     if set(failed.values()) == {"MS-R005"}:
-        raise RunTimedOut("MS-R005", f"{what}: no answer within the round budget from {reasons}")
-    raise RunFailed("MS-R002", f"{what}: {answered} of {needed} sites answered; missing: {reasons}")
+        raise RunTimedOut(
+            "MS-R005", f"{what}: no answer within the round budget from {', '.join(sorted(failed))}"
+        )
+    raise RunFailed("MS-R002", f"{what}: {answered} of {needed} sites answered; missing: {in_words(failed)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -14,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from mediswarm.aggregation.ledger import now, state_of
-from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, UsageError, error_from_dict
+from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, error_from_dict
 from mediswarm.flare.build_job import ALLOWED_CLASSES, build_job
 from mediswarm.flare.process_family import dead_sites, simulator_started
 from mediswarm.flare.site_settings import environment_of
+from mediswarm.pipelines.site_name import require_site_names
 from mediswarm.spec import Job
 from mediswarm.training.artefact import write_whole
 
 Watch = Callable[[dict[str, Any]], None]
 
-SITE_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
 _SERVER, _NVFLARE_RUN = "server", "simulate_job"
 _POLL_S = 0.1
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 29)}
@@ -58,11 +57,7 @@ def simulate(
         MediSwarmError: what the record says the run failed of; RunCrashed
             MS-R006 or MS-R008 when a process died.
     """
-    for site in sites:
-        if not SITE_NAME.match(site) or site == _SERVER:
-            raise UsageError("MS-U005", f"{site!r} cannot be a site's name")
-    if len(set(sites)) < len(sites):
-        raise UsageError("MS-U005", "two sites have one name", repair="Name each site once.")
+    require_site_names(sites)
     run_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mediswarm-", ignore_cleanup_errors=True) as temporary:
         workspace = Path(temporary) / "workspace"

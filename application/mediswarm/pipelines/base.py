@@ -7,9 +7,11 @@ site's check, in local training, in simulation and in a real federation.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -19,9 +21,10 @@ from torch.utils.data import Dataset, TensorDataset
 from typing_extensions import Self
 
 from mediswarm.data.findings import Finding
-from mediswarm.errors import DataError, MediSwarmError
+from mediswarm.errors import DataError, MediSwarmError, PipelineError
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Learner
+from mediswarm.pipelines.site_name import require_site_name
 from mediswarm.spec import Strict, Training
 
 C = TypeVar("C", bound=Strict)
@@ -39,6 +42,10 @@ class Site:
     data_dir: Path | None = None
     scratch_dir: Path | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Raises UsageError MS-U005 when `name` cannot be a site's."""
+        require_site_name(self.name)
 
     @property
     def folder(self) -> Path:
@@ -69,8 +76,22 @@ class Cases:
     dataset: Dataset[Any]
     ids: Sequence[str]
 
+    def __post_init__(self) -> None:
+        """Raises PipelineError MS-P003 when `ids` do not name the cases one by one."""
+        if isinstance(self.dataset, Sized) and len(self.dataset) != len(self.ids):
+            raise PipelineError("MS-P003", f"{len(self.ids)} ids were given for {len(self.dataset)} cases")
+        if repeated := len(self.ids) - len(set(self.ids)):
+            raise PipelineError(
+                "MS-P003", f"the cases of a split must have ids of their own; {repeated} repeat another"
+            )
+
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the ids are the cases' numbers from 0 on, as :meth:`of` gives them."""
+        return all(name == str(index) for index, name in enumerate(self.ids))
 
     @classmethod
     def of(cls, inputs: torch.Tensor, targets: torch.Tensor, ids: Sequence[str] | None = None) -> Self:
@@ -93,6 +114,18 @@ class SiteData:
     test: Cases
     measured: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raises PipelineError MS-P003 for splits that are no Cases, DataError MS-D110 for shared cases."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        for name, cases in splits.items():
+            if not isinstance(cases, Cases):
+                raise PipelineError("MS-P003", f"{name} is a {type(cases).__name__}, and must be Cases")
+        # ids that only number the cases of their split say nothing about who they are
+        named = {name: set(cases.ids) for name, cases in splits.items() if not cases.numbered}
+        for one, other in combinations(named, 2):
+            if shared := len(named[one] & named[other]):
+                raise DataError("MS-D110", f"{shared} case(s) are in both {one} and {other}")
+
 
 class Pipeline(ABC, Generic[C]):
     """One clinical question. Subclass, set `Config`, and fill in the abstract methods."""
@@ -101,6 +134,8 @@ class Pipeline(ABC, Generic[C]):
     version: ClassVar[str] = "1"
     local_parameters: tuple[str, ...] = ()
     """Shell patterns of parameter names that never leave a site, whatever the job says."""
+    needs_data: ClassVar[bool] = False
+    """Whether the pipeline reads a data directory; False for one that makes its own data."""
 
     def __init__(self, config: C, folder: Path | None = None) -> None:
         """`folder` is the job's folder, for pipelines whose config names files in it."""
@@ -143,7 +178,7 @@ class Pipeline(ABC, Generic[C]):
     def check(self, site: Site) -> list[Finding]:
         """Check a site's data. Default: it can be read, and no split is empty."""
         try:
-            data = self.data(site)
+            data = read_site(self, site)
         except MediSwarmError as error:
             return [Finding.of(error, "data")]
         counts = f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test cases"
@@ -196,3 +231,24 @@ class Pipeline(ABC, Generic[C]):
     def prediction_columns(self) -> list[str]:
         """Column names for one row of predictions, for the CSV that stays at the site."""
         return ["prediction"]
+
+
+def read_site(pipeline: Pipeline[Any], site: Site) -> SiteData:
+    """:meth:`Pipeline.data`, with the pipeline's file named where the pipeline is at fault.
+
+    Raises:
+        PipelineError: MS-P003 when it gives no SiteData, or Cases that cannot be.
+        DataError: whatever the pipeline finds wrong.
+    """
+    file = inspect.getsourcefile(type(pipeline))
+    try:
+        data = pipeline.data(site)
+    except PipelineError as error:
+        raise PipelineError(
+            error.code, error.message, repair=error.repair, file=error.file or file, line=error.line
+        ) from error
+    if not isinstance(data, SiteData):
+        raise PipelineError(
+            "MS-P003", f"data() gave a {type(data).__name__}, and must give SiteData", file=file
+        )
+    return data

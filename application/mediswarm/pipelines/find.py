@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,6 +26,8 @@ BUILT_IN = {
     "tabular": "mediswarm.pipelines.tabular:Tabular",
 }
 ENTRY_POINT_GROUP = "mediswarm.pipelines"
+MODULE_PREFIX = "mediswarm_job_"
+"""Of the modules made of jobs' own files."""
 
 
 def load_pipeline(job: Job) -> Pipeline[Any]:
@@ -33,6 +36,7 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
     Raises:
         PipelineError: MS-P001 unknown name, MS-P002 file that cannot be loaded.
             MS-P003 class that lacks a part of the interface.
+            Also for a contract that is not plain JSON.
         JobError: MS-J009 the `config:` section is not the pipeline's, MS-J010
             the selection metric is not among those it reports (R17).
     """
@@ -45,6 +49,7 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
     except ValidationError as error:
         raise explain(error, kind.Config, file, lines, prefix=("config",), code="MS-J009") from error
     pipeline = kind(config, job.folder)
+    require_plain_contract(pipeline)
     if job.selection.metric not in pipeline.reported:
         raise JobError(
             "MS-J010",
@@ -105,13 +110,37 @@ def _require_complete(kind: type[Pipeline[Any]]) -> None:
         )
 
 
+def require_plain_contract(pipeline: Pipeline[Any], measured: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The pipeline's contract with what the data adds to it, which sites send and compare as JSON.
+
+    Raises:
+        PipelineError: MS-P003 when it is not equal to what JSON makes of it.
+    """
+    file = inspect.getsourcefile(type(pipeline))
+    own = pipeline.contract()
+    if not isinstance(own, dict):
+        raise PipelineError("MS-P003", f"contract() gave a {type(own).__name__}, not a dict", file=file)
+    contract = own | (measured or {})
+    try:
+        arrives = json.loads(json.dumps(contract, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise PipelineError("MS-P003", f"contract() must give JSON values ({error})", file=file) from error
+    if arrives != contract:
+        raise PipelineError(
+            "MS-P003",
+            "contract() must give plain JSON values: lists instead of tuples, text keys",
+            file=file,
+        )
+    return contract
+
+
 def pipeline_class_in_file(file: Path) -> type[Pipeline[Any]]:
     """The one Pipeline class that a Python file defines.
 
     Raises:
         PipelineError: MS-P002 when the file fails to import or defines none or several.
     """
-    name = f"mediswarm_job_{file.parent.name}_{file.stem}".replace("-", "_")
+    name = f"{MODULE_PREFIX}{file.parent.name}_{file.stem}".replace("-", "_")
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise PipelineError("MS-P002", "this is not a Python file", file=file)

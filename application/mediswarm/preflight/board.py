@@ -16,10 +16,16 @@ from mediswarm.errors import DataError
 
 _STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
 _CASES_SHOWN = 20
+_UNWRAPPED = 100_000
 
 
 def show_board(
-    findings: Sequence[Finding], *, title: str, as_json: bool = False, show_cases: bool = False
+    findings: Sequence[Finding],
+    *,
+    title: str,
+    as_json: bool = False,
+    show_cases: bool = False,
+    failed: int = DataError.exit_code,
 ) -> int:
     """Print the findings on standard output.
 
@@ -28,31 +34,34 @@ def show_board(
         title: what was checked.
         as_json: print :func:`as_dict` instead of the board.
         show_cases: also print the ids concerned; for eyes at the site only.
+        failed: the exit code if any check failed; 4 as for a DataError.
 
     Returns:
-        the exit code: 4 if any check failed, else 0.
+        the exit code: `failed` if any check failed, else 0.
     """
     if as_json:
         sys.stdout.write(
-            json.dumps(as_dict(findings, title, show_cases), indent=2, ensure_ascii=False) + "\n"
+            json.dumps(as_dict(findings, title, show_cases, failed), indent=2, ensure_ascii=False) + "\n"
         )
     else:
-        Console().print(board(findings, title, show_cases))
-    return exit_code(findings)
+        _print(board(findings, title, show_cases))
+    return exit_code(findings, failed)
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
-    """4 (as for a DataError) if any check failed, else 0; a warning is no failure."""
-    return DataError.exit_code if any(finding.status == "FAIL" for finding in findings) else 0
+def exit_code(findings: Sequence[Finding], failed: int = DataError.exit_code) -> int:
+    """`failed` (4 as for a DataError) if any check failed, else 0; a warning is no failure."""
+    return failed if any(finding.status == "FAIL" for finding in findings) else 0
 
 
-def as_dict(findings: Sequence[Finding], title: str, show_cases: bool = False) -> dict[str, Any]:
+def as_dict(
+    findings: Sequence[Finding], title: str, show_cases: bool = False, failed: int = DataError.exit_code
+) -> dict[str, Any]:
     """The board as JSON values; `cases` are there only where `show_cases`."""
     count = _counts(findings)
     return {
         "title": title,
         "status": next((status for status in ("FAIL", "WARN") if count[status]), "PASS"),
-        "exit_code": exit_code(findings),
+        "exit_code": exit_code(findings, failed),
         "counts": count,
         "findings": [
             {
@@ -82,6 +91,17 @@ def board(findings: Sequence[Finding], title: str, show_cases: bool = False) -> 
     warnings = "1 warning" if count["WARN"] == 1 else f"{count['WARN']} warnings"
     summary = f"{count['PASS']} passed, {warnings}, {count['FAIL']} failed"
     return Group(Text(title, style="bold"), grid, Text(summary, style="bold"))
+
+
+def _print(shown: Group) -> None:
+    if sys.stdout.isatty():
+        Console().print(shown)
+        return
+    # a file or another program reads this: a path broken at some width could not be copied or found
+    console = Console(width=_UNWRAPPED)
+    with console.capture() as captured:
+        console.print(shown)
+    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
 
 
 def _said(finding: Finding, show_cases: bool) -> Text:

@@ -32,6 +32,19 @@ def check_device(driver: Path = _DRIVER) -> Finding:
     return Finding.passed("device", "no CUDA device; training uses the CPU")
 
 
+def require_device(name: str) -> None:
+    """Raises HostError MS-H002 for a device that torch does not know or does not find."""
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (":" in name and not index.isdecimal()):
+        raise HostError(
+            "MS-H002", f"there is no device {name!r}", repair="Use cpu, cuda, or cuda:1 and so on."
+        )
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            raise HostError("MS-H002", f"device {name} was asked for, but torch finds {count} CUDA device(s)")
+
+
 def _tried(count: int) -> Finding:
     devices = []
     for index in range(count):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from mediswarm.errors import JobError
+from mediswarm.spec.job import NAME_PATTERN
 from mediswarm.spec.yaml_lines import KeyPath
 
+_LONGEST = 60
+"""Characters of a wrong value that are shown."""
+
+_QUOTE = (
+    'Put the value in quotes, as in "no": YAML reads no, off, yes and on as true or false, and 1 as a number.'
+)
 _TAGS = {"union_tag_invalid", "union_tag_not_found"}
 _RULES = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "should be a whole number"),
@@ -77,15 +84,13 @@ def _say(problems: list[Any], shown: str, model: type[BaseModel]) -> tuple[str, 
     kind = problem["type"]
     if kind == "extra_forbidden":
         unknown = str(problem["loc"][-1])
-        known = sorted(_all_keys(model))
-        close = get_close_matches(unknown, known, n=1)
-        hint = f"Did you mean `{close[0]}`? " if close else ""
+        hint = _meant(unknown, *_section(model, problem["loc"][:-1]))
         return f"unknown key `{shown}`", f"{hint}Remove the key or correct its spelling.", "MS-J003"
     if kind in {"missing", "union_tag_not_found"}:
         return f"the required key `{shown}` is missing", f"Add `{shown}:` with a value.", "MS-J004"
     if kind == "union_tag_invalid":
         tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
-        return f"`{shown}` should be one of {known}, not {tag!r}", None, "MS-J005"
+        return f"`{shown}` should be one of {known}, not {_shortened(tag)}", None, "MS-J005"
     text = str(problem["msg"]).removeprefix("Value error, ")
     if text.startswith("contradiction: "):
         return f"`{shown}`: {text.removeprefix('contradiction: ')}", None, "MS-J006"
@@ -94,26 +99,59 @@ def _say(problems: list[Any], shown: str, model: type[BaseModel]) -> tuple[str, 
     rule, *others = dict.fromkeys(_rule(problem) for problem in problems)
     rule += "".join(f" or {other.removeprefix('should be ')}" for other in others)
     given = problem.get("input")
-    got = f", not {given!r}" if isinstance(given, str | int | float | bool | type(None)) else ""
-    return f"`{shown}` {rule}{got}", None, "MS-J005"
+    got = f", not {_shortened(given)}" if isinstance(given, str | int | float | bool | type(None)) else ""
+    repair = _QUOTE if problem["type"] == "string_type" and isinstance(given, bool | int | float) else None
+    return f"`{shown}` {rule}{got}", repair, "MS-J005"
 
 
 def _rule(problem: Any) -> str:
     """What a value should be, in the words of people who write YAML."""
     if problem["type"] == "invalid_key" or problem["loc"][-1:] == ("[key]",):
         return "should have only texts as keys (quote numbers)"
+    if problem.get("ctx", {}).get("pattern") == NAME_PATTERN:
+        return "should start with a letter and hold only letters, digits, - and _, at most 63"
     if problem["type"] in _RULES:
         return _RULES[problem["type"]]
     text = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
     return f"{text[0].lower()}{text[1:]}"
 
 
-def _all_keys(model: type[BaseModel]) -> set[str]:
-    schema = model.model_json_schema()
-    keys = set(schema.get("properties", {}))
-    for definition in schema.get("$defs", {}).values():
-        keys |= set(definition.get("properties", {}))
-    return keys
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _meant(unknown: str, section: list[type[BaseModel]], others: dict[str, type[BaseModel]]) -> str:
+    """A suggestion: a similar key of the section itself, or the kinds of section that have this key."""
+    close = get_close_matches(unknown, [key for kind in section for key in kind.model_fields], n=1)
+    if close:
+        return f"Did you mean `{close[0]}`? "
+    owners = [name for name, kind in others.items() if unknown in kind.model_fields]
+    return f"`{unknown}` belongs to {', '.join(owners)}. " if owners else ""
+
+
+def _section(
+    model: type[BaseModel], loc: tuple[str | int, ...]
+) -> tuple[list[type[BaseModel]], dict[str, type[BaseModel]]]:
+    """The models that a section may be of, and all kinds of a section that is chosen by its `name`."""
+    here: list[type[BaseModel]] = [model]
+    others: dict[str, type[BaseModel]] = {}
+    for part in loc:
+        inner = [kind.model_fields[part].annotation for kind in here if part in kind.model_fields]
+        if inner:
+            here = [found for annotation in inner for found in _models_in(annotation)]
+            others = {}
+        else:  # the tag of a discriminated union, or an item of a list
+            named = {kind.model_fields["name"].default: kind for kind in here if "name" in kind.model_fields}
+            if part in named:
+                here, others = [named[part]], named
+    return here, others
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _models_in(inner)]
 
 
 def _line(at: KeyPath, lines: dict[KeyPath, int]) -> int | None:

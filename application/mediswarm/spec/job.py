@@ -52,6 +52,19 @@ class Job(Strict):
                 raise ValueError(f"{name!r} lies outside the job's folder")
         return value
 
+    @field_validator("files")
+    @classmethod
+    def _each_once(cls, files: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        named = {Path("job.yml"), Path(others.data.get("pipeline", ""))}
+        for name in files:
+            if Path(name) in named:
+                raise ValueError(
+                    f"names {name!r}, which belongs to the job already; "
+                    "job.yml and the pipeline's file need not be named"
+                )
+            named.add(Path(name))
+        return files
+
     @field_validator("workflow")
     @classmethod
     def _scaffold_is_plain_sgd(cls, workflow: Workflow, others: ValidationInfo) -> Workflow:

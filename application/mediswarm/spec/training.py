@@ -87,6 +87,14 @@ class Schedule(Strict):
     )
     final: float = Field(0.0, ge=0, le=1, description="last rate as a share of the peak (cosine and linear)")
 
+    @model_validator(mode="after")
+    def _a_constant_rate_has_no_final(self) -> Self:
+        if self.final and self.name == "constant":
+            raise ValueError(
+                f"contradiction: final {self.final} belongs to cosine and linear, not to constant"
+            )
+        return self
+
 
 class Training(Strict):
     """Everything about training that is the same at every site."""

@@ -23,6 +23,13 @@ class _Rounds(Strict):
         3600.0, description="seconds a round may take at the slowest site; every timeout derives from it"
     )
 
+    @model_validator(mode="after")
+    def _round_within_start(self) -> Self:
+        start, each = self.start_quorum, self.round_quorum
+        if isinstance(start, int) and isinstance(each, int) and each > start:
+            raise ValueError(f"contradiction: round_quorum {each} is above start_quorum {start}")
+        return self
+
 
 class _Averaging(_Rounds):
     weights: WeightBy = Field("cases", description="what a site's contribution is weighted by")

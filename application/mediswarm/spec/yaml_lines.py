@@ -11,6 +11,8 @@ from mediswarm.errors import JobError
 
 KeyPath = tuple[str | int, ...]
 
+_SAVE_AS_UTF8 = "Open the file in a text editor and save it as UTF-8."
+
 
 def read_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
     """Read a YAML file safely.
@@ -21,10 +23,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
     Raises:
         JobError: MS-J001 unreadable, MS-J002 not YAML, MS-J008 a key given twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError("MS-J001", f"the file cannot be read ({type(error).__name__})", file=path) from error
+    text = _read_text(path)
     lines: dict[KeyPath, int] = {}
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -36,6 +35,14 @@ def read_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
         raise JobError(
             "MS-J002", str(error.problem or error), file=path, line=mark.line + 1 if mark else None
         ) from error
+    except yaml.reader.ReaderError as error:
+        raise JobError(
+            "MS-J002",
+            f"the character U+{ord(text[error.position]):04X} cannot stand in YAML",
+            repair=_SAVE_AS_UTF8,
+            file=path,
+            line=text.count("\n", 0, error.position) + 1,
+        ) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-45
         raise JobError("MS-J002", str(error).splitlines()[0], file=path) from error
     except RecursionError as error:
@@ -43,6 +50,23 @@ def read_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
             "MS-J002", "a value contains itself, or values are nested too deeply", file=path
         ) from error
     return document, lines
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JobError("MS-J001", f"the file cannot be read ({type(error).__name__})", file=path) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise JobError(
+            "MS-J001",
+            "the file is not UTF-8 text",
+            repair=_SAVE_AS_UTF8,
+            file=path,
+            line=content.count(b"\n", 0, error.start) + 1,
+        ) from error
 
 
 def _collect(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:

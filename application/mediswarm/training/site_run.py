@@ -6,6 +6,7 @@ real federation. It knows nothing of how its answers travel.
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mediswarm import __version__
-from mediswarm.errors import DataError, RunFailed
-from mediswarm.pipelines.base import Cases, Pipeline, Site, SiteData
+from mediswarm.errors import DataError, PipelineError, RunFailed
+from mediswarm.pipelines.base import Cases, Pipeline, Site, SiteData, read_site
 from mediswarm.pipelines.counts import Counts
+from mediswarm.pipelines.find import require_plain_contract
 from mediswarm.pipelines.learner import Learner, RoundPlan, Weights
 from mediswarm.spec import Cyclic, Job, Scaffold
 from mediswarm.training.control_variate import ControlVariate
@@ -25,7 +28,7 @@ from mediswarm.training.crossing import Contribution, Introduction, Judgement, O
 from mediswarm.training.model_store import ModelStore
 from mediswarm.training.predictions import write_predictions
 from mediswarm.training.seeds import seed_everything, seed_for
-from mediswarm.training.shared_weights import difference, shared_names
+from mediswarm.training.shared_weights import check_exclude, difference, shared_names
 from mediswarm.training.torch_learner import TorchLearner
 
 
@@ -57,14 +60,16 @@ class SiteRun:
         self.learner: Learner | None = None
         self.control = ControlVariate()
         self.statistics: Counts = {}
+        self._metrics_seen = False
 
     def introduce(self) -> Introduction:
         """Read the site's data and say what the others need to know before round 0.
 
         Raises:
             DataError: whatever the pipeline finds wrong, and MS-D003 for an empty split.
+            PipelineError: MS-P003 when the pipeline gives what it must not.
         """
-        self.data = self.pipeline.data(self.site)
+        self.data = read_site(self.pipeline, self.site)
         sizes = {
             "train": len(self.data.train),
             "validation": len(self.data.validation),
@@ -77,7 +82,7 @@ class SiteRun:
         return Introduction(
             job_hash=self.job.hash,
             versions={"mediswarm": __version__, "pipeline": f"{self.job.pipeline} {self.pipeline.version}"},
-            contract=self.pipeline.contract() | self.data.measured,
+            contract=require_plain_contract(self.pipeline, self.data.measured),
             cases=sizes,
             statistics=self.statistics,
             metrics=self.pipeline.reported,
@@ -181,6 +186,16 @@ class SiteRun:
         if not (torch.isfinite(predictions.outputs).all() and math.isfinite(predictions.loss)):
             raise RunFailed("MS-R004", "predictions of the model are no longer finite numbers")
         counts = self.pipeline.count(predictions.outputs, predictions.targets)
+        if not self._metrics_seen:
+            given = set(self.pipeline.metrics(counts))
+            if given != set(self.pipeline.reported):
+                raise PipelineError(
+                    "MS-P003",
+                    f"metrics() gave {', '.join(sorted(given)) or 'none'}, "
+                    f"but reported names {', '.join(self.pipeline.reported)}",
+                    file=inspect.getsourcefile(type(self.pipeline)),
+                )
+            self._metrics_seen = True
         judged = float(len(cases))
         return counts | {"judged_cases": [judged], "judged_loss": [predictions.loss * judged]}, predictions
 
@@ -190,10 +205,19 @@ def initial_weights(job: Job, pipeline: Pipeline[Any], totals: Counts) -> tuple[
 
     Returns:
         all its weights, the names of its trainable parameters, and its class.
+
+    Raises:
+        PipelineError: MS-P003 when model() gives something else than a module.
     """
     pipeline.agree(totals)
     seed_everything(seed_for(job, "", 0, "model"))
     model = pipeline.model()
+    if not isinstance(model, nn.Module):
+        raise PipelineError(
+            "MS-P003",
+            f"model() gave a {type(model).__name__}, and must give a torch.nn.Module",
+            file=inspect.getsourcefile(type(pipeline)),
+        )
     weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
     trainable = {name for name, value in model.named_parameters() if value.requires_grad}
     return weights, trainable, type(model).__name__
@@ -203,6 +227,10 @@ def shared_of(job: Job, pipeline: Pipeline[Any], weights: Weights) -> Weights:
     """Those of `weights` that the job and the pipeline let leave a site.
 
     Masks and flags (boolean buffers) have no mean; they are the model's structure, the same everywhere.
+
+    Raises:
+        JobError: MS-J013 when `exchange.exclude` does not fit the model.
     """
+    check_exclude(weights, job.exchange.exclude, job.folder / "job.yml")
     names = shared_names(weights, (*job.exchange.exclude, *pipeline.local_parameters))
     return {name: weights[name] for name in names if weights[name].dtype != torch.bool}

@@ -73,7 +73,7 @@ class TorchLearner(Learner):
             lr_sum, done = lr_sum + rate, done + 1
         mean_loss = float(loss_sum) / max(seen, 1)
         if not math.isfinite(mean_loss):
-            raise RunFailed("MS-R004", f"the training loss became {mean_loss} in round {plan.round}")
+            raise self._not_finite(mean_loss, plan.round)
         return RoundResult(steps=done, cases=cases, loss=mean_loss, lr_sum=lr_sum)
 
     @torch.inference_mode()
@@ -88,6 +88,18 @@ class TorchLearner(Learner):
             outputs.append(self.pipeline.predict(output).float().cpu())
             answers.append(targets)
         return Predictions(torch.cat(outputs), torch.cat(answers), loss_sum / len(cases))
+
+    def _not_finite(self, loss: float, round_: int) -> RunFailed:
+        """What a loss that is no finite number comes from: the data, or else the training."""
+        bad = sum(
+            not (_finite(inputs) and _finite(targets))
+            for inputs, targets in ordered_batches(self.data.train, 1, self.device)
+        )
+        message, repair = f"the training loss became {loss} in round {round_}", None
+        if bad:
+            message += f": {bad} of {len(self.data.train)} training cases hold NaN or infinity"
+            repair = "Check the site's data and how the pipeline reads and scales them."
+        return RunFailed("MS-R004", message, repair=repair)
 
     def _set_rate(self, progress: float) -> float:
         rate = self.training.optimizer.lr * learning_rate_factor(self.training.schedule, progress)
@@ -149,6 +161,14 @@ def _optimizer(model: nn.Module, spec: Optimizer) -> torch.optim.Optimizer:
         return torch.optim.SGD(trainable, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
     return kind(trainable, lr=spec.lr, weight_decay=spec.weight_decay)
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    if isinstance(value, dict):
+        return all(_finite(item) for item in value.values())
+    return not isinstance(value, list | tuple) or all(_finite(item) for item in value)
 
 
 def _move(value: Any, device: torch.device) -> Any:

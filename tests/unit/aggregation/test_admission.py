@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mediswarm.aggregation.admission import admit
+from mediswarm.error_codes import ERROR_CODES
 from mediswarm.errors import ContractError, MediSwarmError, RunFailed
 from mediswarm.pipelines import load_pipeline
 from mediswarm.spec import Job
@@ -121,7 +122,7 @@ def test_the_start_quorum_counts_sites_that_cannot_come(
         admitted(job, said, refusals)
     assert caught.value.code == "MS-R002"
     assert "2 of 3 sites are ready" in caught.value.message
-    assert "berlin (MS-D110)" in caught.value.message
+    assert f"berlin (MS-D110: {ERROR_CODES['MS-D110'].title})" in caught.value.message
 
 
 def test_nobody_is_no_quorum(job: Job) -> None:
@@ -143,3 +144,19 @@ def test_a_start_quorum_above_the_number_of_sites_is_not_lowered(make_job: Any, 
         admitted(job, {"aachen": introduce(job), "berlin": introduce(job)})
     assert caught.value.code == "MS-R002"
     assert "2 of 2 sites are ready, the start quorum is 3" in caught.value.message
+
+
+def test_a_round_quorum_that_those_admitted_cannot_meet_ends_the_run_before_training(
+    make_job: Any, introduce: Any
+) -> None:
+    job = make_job(workflow={"name": "fedavg", "rounds": 1, "round_quorum": 3})
+    with pytest.raises(RunFailed, match="2 of 2 sites take part, the round quorum is 3") as caught:
+        admitted(job, {"aachen": introduce(job), "berlin": introduce(job)})
+    assert caught.value.code == "MS-R002"
+    assert list(admitted(job, {site: introduce(job) for site in SITES})[0]) == list(SITES)
+
+
+def test_a_code_of_another_version_is_shown_as_it_is(job: Job, introduce: Any) -> None:
+    with pytest.raises(RunFailed, match=r"berlin \(MS-X999: unknown here\)") as caught:
+        admitted(job, {"aachen": introduce(job)}, {"berlin": "MS-X999"})
+    assert "logs/<SITE>.log" in caught.value.repair

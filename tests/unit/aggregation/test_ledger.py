@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mediswarm.aggregation.coordinator import Coordinator
-from mediswarm.errors import ContractError, MediSwarmError, RunCrashed, RunFailed, RunTimedOut
+from mediswarm.error_codes import ERROR_CODES
+from mediswarm.errors import ContractError, JobError, MediSwarmError, RunCrashed, RunFailed, RunTimedOut
 from mediswarm.pipelines import load_pipeline
 from mediswarm.training.model_store import describe_artefact
 
@@ -180,7 +181,11 @@ def test_below_quorum_the_run_fails_and_says_why(quorum: Any, failing: dict[str,
     with pytest.raises(RunFailed) as caught:
         run.round(1, failing=failing)
     assert caught.value.code == "MS-R002"
-    assert all(f"{site} ({code})" in caught.value.message for site, code in failing.items())
+    assert all(
+        f"{site} ({code}: {ERROR_CODES[code].title})" in caught.value.message
+        for site, code in failing.items()
+    )
+    assert [event["round"] for event in run.seen if event["event"] == "round"] == [0]
     record = run.fail(caught.value)
     assert (record["state"], record["error"]["code"]) == ("failed", "MS-R002")
     assert record["finished"]
@@ -249,3 +254,15 @@ def test_a_metric_that_is_no_number_never_becomes_the_best(
         run.round(0)
     assert caught.value.code == "MS-R009"
     assert run.centre.ledger.best is None
+
+
+@pytest.mark.parametrize(
+    ("exclude", "said"), [(["haed.*"], "'haed.\\*' matches none"), (["*"], "leaves no parameter to share")]
+)
+def test_a_pattern_that_does_not_fit_the_model_ends_the_run_before_round_0(
+    exclude: list[str], said: str, make_job: Any, tmp_path: Path, introduce: Any, contribute: Any, judge: Any
+) -> None:
+    job = make_job(exchange={"exclude": exclude})
+    with pytest.raises(JobError, match=said) as caught:
+        Run(job, tmp_path / "run", introduce, contribute, judge)
+    assert (caught.value.code, caught.value.file) == ("MS-J013", str(job.folder / "job.yml"))

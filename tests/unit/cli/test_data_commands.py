@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mediswarm.cli.run_view import RunView, counted
 from mediswarm.spec.catalogue import JOBS
 
 NAME = "minimal_training_pytorch_cnn"
@@ -65,6 +66,14 @@ def test_train_at_one_site(mediswarm: Any, tmp_path: Path) -> None:
     assert again.json["best"] == record["best"]
 
 
+def test_one_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    with RunView("a job", 1, "auroc") as view:
+        view.event({"event": "start", "sites": ["north"], "left_out": {}})
+        assert view.progress.tasks[0].fields["note"] == "1 site ready"
+    assert "a job: 1 round\n" in capsys.readouterr().err
+    assert counted(2, "site") == "2 sites"
+
+
 def test_train_without_out_makes_a_directory_of_its_own(mediswarm: Any, tmp_path: Path) -> None:
     folder = spoil(mediswarm, tmp_path)
     job = folder / "job.yml"
@@ -87,18 +96,37 @@ def test_a_run_that_fails_says_why_on_standard_error_and_in_the_record(
     assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "failed"
 
 
-def test_what_nobody_foresaw_is_an_error_too(mediswarm: Any, tmp_path: Path) -> None:
-    spoil(
+def test_what_nobody_foresaw_is_an_error_too(
+    mediswarm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr("mediswarm.preflight.data.check_data", fail)
+    ended = mediswarm("check", NAME, "--site", "north", "--json")
+    assert ended.code == 1
+    assert ended.json["error"]["code"] == "MS-R001"
+    assert "error[MS-R001]" in ended.err
+    assert "ZeroDivisionError: boom" in ended.err
+    # the traceback lies in the file that the message names
+    named = Path(ended.json["error"]["file"])
+    assert "in fail" in named.read_text()
+    named.unlink()
+
+
+def test_an_exception_in_a_jobs_own_file_names_its_line(mediswarm: Any, tmp_path: Path) -> None:
+    folder = spoil(
         mediswarm,
         tmp_path,
         ("        count, size = self", "        boom = 1 / 0\n        count, size = self"),
     )
+    code = (folder / "pipeline.py").read_text().splitlines()
+    line = code.index("        boom = 1 / 0") + 1
     ended = mediswarm("train", "spoilt", "--site", "north", "--out", "run")
-    assert ended.code == 1
-    assert "error[MS-R001]" in ended.err
-    assert "ZeroDivisionError" in ended.err
-    # the traceback lies in the file that the message names
-    named = Path(ended.err.split("error[MS-R001] ")[1].split(": ")[0])
+    assert ended.code == 3
+    assert f"pipeline.py:{line}: it raised ZeroDivisionError" in ended.err
+    assert "error[MS-P003]" in ended.err
+    named = Path(ended.err.split("the traceback is in ")[1].split(".log")[0] + ".log")
     assert "boom = 1 / 0" in named.read_text()
     named.unlink()
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -117,6 +145,25 @@ USAGE = [
     (("train", "odelia_demo", "--site", "north", "--data", "hospitals"), 4, "MS-D"),
     (("check", "odelia_demo", "--site", "west", "--data", "hospitals"), 4, "MS-D002"),
     (("train", NAME, "--site", "a", "--device", "cuda:77"), 10, "MS-H002"),
+    (("train", NAME, "--site", "a", "--device", "cuda"), 10, "MS-H002"),
+    (("train", NAME, "--site", "a", "--device", "gpu"), 10, "MS-H002"),
+    (("check", NAME, "--site", "a", "--device", "cdua"), 10, "MS-H002"),
+    (("simulate", NAME, "--device", "cuda:x"), 10, "MS-H002"),
+    (("simulate", NAME, "--sites", "north,,south"), 2, "MS-U004"),
+    (("simulate", NAME, "--sites", "simulate_job,x"), 2, "MS-U005"),
+    (("train", NAME, "--site", "../../etc", "--out", "o/tt"), 2, "MS-U005"),
+    (("check", NAME, "--site", "server"), 2, "MS-U005"),
+    (("job", "test", NAME, "--site", "../up"), 2, "MS-U005"),
+    (("train", NAME, "--site", "a", "--data", "hospitals", "--out", "hospitals/run"), 2, "MS-U004"),
+    (("simulate", NAME, "--data", "hospitals", "--out", "hospitals"), 2, "MS-U004"),
+    (("train", NAME, "--site", "a", "--out", "file/run"), 10, "MS-H001"),
+    (("train", NAME, "--site", "a", "--data", "file"), 2, "this is a file"),
+    (("simulate", "odelia_demo"), 2, "MS-U004"),
+    (("train", "odelia_demo", "--site", "north"), 2, "MS-U004"),
+    (("check", "odelia_demo", "--site", "north"), 2, "Pass --data DIR"),
+    (("job", "test", "odelia_demo"), 2, "MS-U004"),
+    (("job", "test", "odelia_demo", "--data", "empty"), 2, "MS-U002"),
+    (("job", "test", "odelia_demo", "--data", "hospitals"), 4, "MS-D"),
 ]
 
 
@@ -131,11 +178,14 @@ def test_errors_of_use(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
     for site in ("north", "south"):
         (tmp_path / "hospitals" / site).mkdir(parents=True)
     ended = mediswarm(*arguments)
     assert ended.code == code
     assert error in ended.err + ended.out
+    left = {path.name for path in tmp_path.rglob("*") if path.is_dir()}
+    assert left <= {"empty", "hospitals", "north", "south", "runs"} or code == 4
 
 
 @pytest.mark.parametrize("arguments", [("train", NAME), ("no-such-command",), ("job", "validate")])

@@ -89,7 +89,7 @@ def test_a_pipeline_that_breaks_a_rule_fails_the_contract_test(mediswarm: Any, t
     text = code.read_text().replace("import zlib\n", "import time\nimport zlib\n")
     code.write_text(text.replace('| {"input_shape"', '| {"when": time.time_ns(), "input_shape"'))
     ended = mediswarm("job", "test", "broken", "--json")
-    assert ended.code == 4
+    assert (ended.code, ended.json["exit_code"]) == (3, 3)
     (failed,) = (finding for finding in ended.json["findings"] if finding["status"] == "FAIL")
     assert (failed["code"], failed["subject"]) == ("MS-P003", "data contract")
     assert "must give the same values each time" in failed["message"]

@@ -85,6 +85,25 @@ BROKEN = {
             ("p1",),
         ),
     ),
+    "D1-patient-spelt-in-two-cases": (
+        [ANNOTATION[0], ("b", "P1", "2"), *ANNOTATION[2:]],
+        [("a", "train", "0"), ("b", "val", "0"), *SPLIT[2:]],
+        IMAGES,
+        (
+            "MS-D110",
+            "WARN",
+            "values of PatientID in different splits of fold 0 that differ only in upper and lower case: 1",
+            "spell them alike",
+            "split.csv",
+            ("P1", "p1"),
+        ),
+    ),
+    "D1-id-spelt-in-two-cases": (
+        [*ANNOTATION[:3], ("A", "p3", "0")],
+        [*SPLIT[:3], ("A", "test", "0")],
+        ("A", "a", "b", "c"),
+        ("MS-D110", "WARN", "values of UID in different splits", "spell them alike", "split.csv", ("A", "a")),
+    ),
     "D2-not-annotated": (
         ANNOTATION[1:],
         SPLIT,
@@ -227,6 +246,12 @@ def test_each_broken_rule_is_one_finding_with_file_and_repair(tmp_path: Path, na
         assert finding.cases == cases
     if status == "WARN":
         assert not [other for other in found if other.status == "FAIL"]
+
+
+def test_two_cases_of_an_id_within_one_split_are_no_leak(tmp_path: Path) -> None:
+    annotation = [ANNOTATION[0], ("A", "P1", "2"), *ANNOTATION[2:]]
+    read = tables(tmp_path, annotation, [SPLIT[0], ("A", "train", "0"), *SPLIT[2:]])
+    assert [finding.status for finding in check_splits(read, {"a", "A", "c", "d"}, CLASSES)] == ["PASS"]
 
 
 def test_the_message_counts_and_never_names_a_case(tmp_path: Path) -> None:

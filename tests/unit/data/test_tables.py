@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,30 @@ def test_a_workbook_is_read_as_shown(tmp_path: Path) -> None:
     ("content", "code", "line", "rule", "repair"),
     [
         (b"", "MS-D101", None, "empty", "Export"),
-        (b"UID,Lesion\n", "MS-D101", None, "no rows", "CSV UTF-8"),
+        (b"UID,Lesion\n", "MS-D101", None, "no rows", "Fill in the rows"),
         (b"UID,Lesion\nM\xfcller,1\n", "MS-D101", 2, "not UTF-8", "CSV UTF-8"),
-        (b"UID,Lesion\n1,\x00\n", "MS-D101", 1, "zero bytes", "CSV UTF-8"),
+        (b"UID,Lesion\n1,\x00\n", "MS-D101", 2, "zero bytes: 1", "Export the table again"),
         (b"uid,lesion\n1,2\n", "MS-D102", 1, "lacks 'UID', 'Lesion'", "rename 'uid' to 'UID'"),
         (b"UID,Age\n1,2\n", "MS-D102", 1, "lacks 'Lesion'", "Add the columns"),
         (b"UID,Lesion,Lesion\n1,2,3\n", "MS-D102", 1, "'Lesion' twice", "Keep one"),
         (b"UID,Lesion\n1,2\n3;4\n", "MS-D103", 3, "1 cells, the header 2", "one cell for each column"),
         (b"UID,Lesion\n1,2,5\n", "MS-D103", 2, "3 cells, the header 2", "quote text"),
         (b'UID,Lesion\n"1,2\n', "MS-D103", 2, "cannot be split", "quotation mark"),
+        (b"UID,Lesion\n" + b"1" * 300_000, "MS-D103", 2, "more than 131072 characters", "Shorten the cell"),
     ],
-    ids=["empty", "no-rows", "latin1", "binary", "case", "column", "twice", "mixed", "surplus", "quote"],
+    ids=[
+        "empty",
+        "no-rows",
+        "latin1",
+        "binary",
+        "case",
+        "column",
+        "twice",
+        "mixed",
+        "surplus",
+        "quote",
+        "long",
+    ],
 )
 def test_a_damaged_table_is_refused_with_the_repair(
     tmp_path: Path, content: bytes, code: str, line: int | None, rule: str, repair: str
@@ -118,6 +132,12 @@ def test_a_table_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"MS-D101.*split\.csv.*cannot be opened") as caught:
         read_table(path, REQUIRED)
     assert "permission" in caught.value.repair
+
+
+def test_a_pipe_is_no_table(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "split.csv")
+    with pytest.raises(DataError, match=r"MS-D101.*split\.csv.*a pipe"):
+        read_table(tmp_path / "split.csv", REQUIRED)
 
 
 def test_other_file_types_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,10 +68,37 @@ def with_nan(path: Path) -> None:
     saved(path, voxels)
 
 
+def of_colours(path: Path) -> None:
+    saved(path, np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]))
+
+
+def claiming_too_much(path: Path) -> None:
+    """The header of a damaged file: 32000 x 32000 x 32000 voxels in some hundred bytes."""
+    saved(path, noise(3, 3, 3))
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    raw[42:48] = np.array([32000] * 3, dtype="<i2").tobytes()
+    path.write_bytes(gzip.compress(raw))
+
+
+def with_nan_in_the_header(start: int) -> Callable[[Path], object]:
+    def spoil(path: Path) -> None:
+        raw = bytearray(gzip.decompress(saved(path, noise(3, 3, 3)).read_bytes()))
+        raw[start : start + 4] = np.array(np.nan, dtype="<f4").tobytes()
+        path.write_bytes(gzip.compress(raw))
+
+    return spoil
+
+
+def not_compressed(path: Path) -> None:
+    path.write_bytes(gzip.decompress(saved(path, noise(3, 3, 3)).read_bytes()))
+
+
 BROKEN: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
-    "missing": (lambda path: None, "MS-D120", "cannot be opened (No such file", "permission"),
-    "unreadable": (lambda path: path.symlink_to(path), "MS-D120", "cannot be opened", "permission"),
-    "a-folder": (Path.mkdir, "MS-D120", "cannot be opened", "permission"),
+    "missing": (lambda path: None, "MS-D120", "it is missing", "at this path"),
+    "dangling": (lambda path: path.symlink_to("gone"), "MS-D120", "link points nowhere", "of the link"),
+    "linked-to-itself": (lambda path: path.symlink_to(path), "MS-D120", "points nowhere", "of the link"),
+    "a-folder": (Path.mkdir, "MS-D120", "a folder, a pipe", "image itself"),
+    "a-pipe": (os.mkfifo, "MS-D120", "a folder, a pipe", "image itself"),
     "empty": (Path.touch, "MS-D121", "not a NIfTI file", "copy"),
     "not-nifti": (lambda path: path.write_bytes(b"DICM" * 200), "MS-D121", "not a NIfTI file", "copy"),
     "not-nifti-inside": (
@@ -81,9 +109,20 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
     ),
     "truncated": (truncated, "MS-D121", "ends early or is damaged", "copy"),
     "truncated-inside": (truncated_before_compression, "MS-D121", "voxels end early", "copy"),
+    "claims-too-much": (claiming_too_much, "MS-D121", "there are 32000 x 32000 x 32000", "copy"),
+    "not-compressed": (not_compressed, "MS-D121", "not compressed, though", "Compress the file"),
+    "position-nan": (with_nan_in_the_header(280), "MS-D121", "position or spacing", "copy"),
+    "spacing-nan": (with_nan_in_the_header(80), "MS-D121", "position or spacing", "copy"),
     "flipped-bits": (flipped_bits, "MS-D121", "ends early or is damaged", "copy"),
     "nan": (with_nan, "MS-D122", "3 of 64 voxels are NaN or infinite", "preprocessing"),
     "constant": (lambda path: saved(path, np.full((3, 3, 3), 5.0)), "MS-D123", "every voxel is 5", "Export"),
+    "colours": (of_colours, "MS-D127", "colours", "grey values"),
+    "complex": (
+        lambda path: saved(path, noise(3, 3, 3).astype(np.complex64)),
+        "MS-D127",
+        "complex numbers",
+        "magnitude",
+    ),
     "flat": (lambda path: saved(path, noise(4, 4)), "MS-D124", "4 x 4 voxels, not three axes", "one three"),
     "4d": (lambda path: saved(path, noise(3, 3, 3, 2)), "MS-D124", "not three axes", "one three"),
 }
@@ -99,6 +138,38 @@ def test_a_volume_that_cannot_be_used_is_refused(tmp_path: Path, name: str) -> N
     assert (caught.value.code, caught.value.file) == (code, str(path))
     assert rule in caught.value.message
     assert repair in caught.value.repair
+
+
+SEEN_IN_VOXELS = ("truncated", "truncated-inside", "claims-too-much", "flipped-bits", "nan", "constant")
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name not in SEEN_IN_VOXELS])
+def test_the_header_alone_is_refused_in_the_same_words(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "Sub_1.nii.gz"
+    BROKEN[name][0](path)
+    with pytest.raises(DataError) as caught:
+        read_geometry(path)
+    with pytest.raises(DataError) as of_volume:
+        read_volume(path)
+    assert str(caught.value) == str(of_volume.value)
+
+
+def test_a_compressed_file_is_refused_under_a_name_that_denies_it(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.nii.gz", noise(3, 3, 3)).rename(tmp_path / "Sub_1.nii")
+    for read in (read_geometry, read_volume):
+        with pytest.raises(DataError, match=r"MS-D121.*is compressed and its name(?s:.*)Add \.gz"):
+            read(path)
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = saved(tmp_path / "Sub_1.nii.gz", noise(3, 3, 3))
+    monkeypatch.setattr(Path, "open", refuse)
+    for read in (read_geometry, read_volume):
+        with pytest.raises(DataError, match=r"MS-D120.*reading fails: Permission denied(?s:.*)permission"):
+            read(path)
 
 
 def test_normalised_volumes_have_mean_0_and_deviation_1_without_outliers() -> None:

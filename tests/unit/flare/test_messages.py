@@ -12,6 +12,7 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.utils.decomposers import flare_decomposers
 from nvflare.fuel.utils import fobs
 
+from mediswarm.error_codes import ERROR_CODES
 from mediswarm.errors import RunCrashed, RunFailed, RunTimedOut
 from mediswarm.flare.messages import error_in, pack, pack_error, register_tensors, unpack
 from mediswarm.flare.round_controller import require_quorum
@@ -121,4 +122,7 @@ def test_a_quorum_tells_slow_from_failed(failed: dict[str, str], quorum: Any, er
     with pytest.raises(type(error)) as caught:
         require_quorum(failed, SITES, quorum, "judgement")
     assert caught.value.code == error.code
-    assert all(f"{site} ({code})" in caught.value.message for site, code in failed.items())
+    reasons = {site: f"{site} ({code}: {ERROR_CODES[code].title})" for site, code in failed.items()}
+    if isinstance(error, RunTimedOut):
+        reasons = {site: site for site in failed}
+    assert caught.value.message.endswith(", ".join(reasons.values()))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from mediswarm.errors import DataError
-from mediswarm.pipelines import Cases, Site, add_counts, load_pipeline
+from mediswarm.errors import DataError, PipelineError, UsageError
+from mediswarm.pipelines import Cases, Site, SiteData, add_counts, load_pipeline
 from mediswarm.pipelines.counts import ratio
 
 
@@ -66,3 +66,35 @@ def test_the_default_check(parts: str, status: str, make_job: Any) -> None:
     assert finding.status == status
     assert "60 training" in finding.message
     assert finding.code == (None if status == "PASS" else "MS-D003")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../../etc", "a/b", "server", "simulate_job", "1st", "north\n", "a" * 64]
+)
+def test_a_name_that_no_site_can_have(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Site(name)
+    assert caught.value.code == "MS-U005"
+
+
+def cases_of(*ids: str) -> Cases:
+    return Cases.of(torch.zeros(len(ids), 1), torch.zeros(len(ids)), list(ids))
+
+
+def test_ids_name_cases_one_by_one() -> None:
+    with pytest.raises(PipelineError, match="2 ids were given for 3 cases"):
+        Cases.of(torch.zeros(3, 1), torch.zeros(3), ["x", "y"])
+    with pytest.raises(PipelineError, match="ids of their own; 1 repeat") as caught:
+        cases_of("x", "y", "x")
+    assert caught.value.code == "MS-P003"
+
+
+def test_no_case_is_in_two_splits() -> None:
+    with pytest.raises(DataError, match="1 case\\(s\\) are in both train and test") as caught:
+        SiteData(cases_of("p", "q"), cases_of("r"), cases_of("s", "q"))
+    assert caught.value.code == "MS-D110"
+    # numbers from 0 on, as Cases.of gives them, name nobody
+    SiteData(cases_of("0", "1"), cases_of("0"), cases_of())
+    broken: Any = None
+    with pytest.raises(PipelineError, match="validation is a NoneType, and must be Cases"):
+        SiteData(cases_of("p"), broken, cases_of())

@@ -66,6 +66,23 @@ def test_an_unknown_name_lists_what_is_known(install: Any, make_job: Any) -> Non
     assert caught.value.code == "MS-P001"
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("(1, 2)", "lists instead of tuples"),
+        ("{1: 2}", "text keys"),
+        ("{1, 2}", "must give JSON values"),
+        ("torch", "must give JSON values"),
+        ("float('nan')", "must give JSON values"),
+    ],
+)
+def test_a_contract_that_is_not_plain_json_is_refused(value: str, message: str, make_job: Any) -> None:
+    job = make_job(code=CODE.replace("[1, self.config.size, self.config.size]}", value + "}"))
+    with pytest.raises(PipelineError, match=message) as caught:
+        load_pipeline(job)
+    assert (caught.value.code, caught.value.file) == ("MS-P003", str(job.folder / "pipeline.py"))
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_pipelines_are_whole(name: str) -> None:
     jobs = [job for job in map(load_job, job_folders()) if job.pipeline == name]

@@ -241,6 +241,11 @@ def unreadable(site: Site) -> None:
     volume(site).symlink_to(volume(site))
 
 
+def a_file_for_the_images(site: Site) -> None:
+    shutil.rmtree(site.folder / "data_unilateral")
+    (site.folder / "data_unilateral").touch()
+
+
 UP_FRONT: dict[str, tuple[Callable[[Site], object], str, str, str, str]] = {
     "D1": (
         patient_in_two_splits,
@@ -301,6 +306,13 @@ UP_FRONT: dict[str, tuple[Callable[[Site], object], str, str, str, str]] = {
         "data_unilateral",
         "<UID>",
     ),
+    "a-file-for-the-images": (
+        a_file_for_the_images,
+        "MS-D002",
+        "data_unilateral is a file, not a folder",
+        "data_unilateral",
+        "<UID>",
+    ),
     "no-site": (
         lambda site: shutil.rmtree(site.folder),
         "MS-D002",
@@ -315,7 +327,13 @@ UP_FRONT: dict[str, tuple[Callable[[Site], object], str, str, str, str]] = {
         "split.csv",
         "Split val",
     ),
-    "R15": (unreadable, "MS-D120", "1 of 15 files: an image cannot be opened", "Sub_1.nii.gz", "permission"),
+    "R15": (
+        unreadable,
+        "MS-D120",
+        "1 of 15 files: an image cannot be opened (the link points nowhere)",
+        "Sub_1.nii.gz",
+        "of the link",
+    ),
     "D6-not-nifti": (
         lambda site: volume(site).write_bytes(b"DICM" * 99),
         "MS-D121",
@@ -386,6 +404,11 @@ def test_broken_voxels_fail_the_check_and_stop_the_training(pipeline: Odelia, si
     with pytest.raises(DataError) as caught:
         cases.dataset[list(cases.ids).index(uid)]
     assert (caught.value.code, caught.value.file) == (code, str(volume(site)))
+
+
+def test_a_file_beside_the_case_folders_is_no_image(pipeline: Odelia, site: Site) -> None:
+    (site.folder / "data_unilateral" / "Thumbs.db").write_bytes(b"x")
+    assert {finding.status for finding in pipeline.check(site)} == {"PASS"}
 
 
 def test_identical_images_are_counted(pipeline: Odelia, site: Site) -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -79,3 +80,21 @@ def test_json_is_what_a_script_reads(capsys: pytest.CaptureFixture[str]) -> None
 def test_board_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert show_board((PASSED,), title="demo") == 0
     assert "PASS  tables" in capsys.readouterr().out
+
+
+def test_off_a_terminal_no_path_is_broken_and_no_line_padded(capsys: pytest.CaptureFixture[str]) -> None:
+    place = "/data/" + "a-long-folder/" * 20 + "split.csv:7"
+    show_board((Finding("FAIL", "splits", "1 patient", "MS-D110", "Move it.", place),), title="demo")
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[2].strip() == f"in {place}"
+    assert lines == [line.rstrip() for line in lines]
+
+
+def test_on_a_terminal_lines_keep_to_its_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    show_board((Finding("FAIL", "splits", "word " * 40, "MS-D110", "Move it."),), title="demo")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, shown.split("\n"))) <= 60

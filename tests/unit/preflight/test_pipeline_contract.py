@@ -34,12 +34,6 @@ BROKEN = {
         "data contract",
         "same values",
     ),
-    "contract with a tuple": Broken(
-        "[1, self.config.size, self.config.size]}", "(1, 2)}", "data contract", "lists instead of tuples"
-    ),
-    "contract with a tensor": Broken(
-        "[1, self.config.size, self.config.size]}", "torch}", "data contract", "must give JSON values"
-    ),
     "metric named twice": Broken(
         HEAD,
         method("    @property\n    def reported(self):\n        return ('auroc_macro', 'auroc_macro')\n"),
@@ -48,6 +42,34 @@ BROKEN = {
     ),
     "ids given twice": Broken(
         "Cases.of(images, labels)", "Cases.of(images, labels, ['x'] * count)", "site data", "ids of their own"
+    ),
+    "cases in two splits": Broken(
+        "Cases.of(images, labels)",
+        "Cases.of(images, labels, [f'case-{i}' for i in range(count)])",
+        "site data",
+        "are in both train and validation",
+    ),
+    "ids that do not fit the cases": Broken(
+        "Cases.of(images, labels)", "Cases.of(images, labels, ['x'])", "site data", "1 ids were given for 60"
+    ),
+    "a check that fails": Broken(
+        HEAD,
+        method(
+            "    def check(self, site):\n"
+            "        from mediswarm.data.findings import Finding\n"
+            "        return [Finding('FAIL', 'ward', 'the ward is closed', 'MS-D001', 'Open it.')]\n"
+        ),
+        "site check",
+        "the ward is closed",
+    ),
+    "a check that says nothing": Broken(
+        HEAD, method("    def check(self, site):\n        return []\n"), "site check", "neither good nor bad"
+    ),
+    "a check that gives texts": Broken(
+        HEAD,
+        method("    def check(self, site):\n        return ['fine']\n"),
+        "site check",
+        "list of Findings",
     ),
     "no validation cases": Broken("(2, 4, 4)", "(2, 999, 4)", "site data", "training and validation cases"),
     "data that fail": Broken("(2, 4, 4)", "(2, 0, 4)", "site data", "ZeroDivisionError"),

@@ -59,12 +59,59 @@ BAD = {
     "impossible quorum": Bad(
         "rounds: 5", "rounds: 5\n  round_quorum: most", "MS-J005", 14, "'all' or a whole number, not 'most'"
     ),
+    "round quorum above the start quorum": Bad(
+        "rounds: 5",
+        "rounds: 5\n  start_quorum: 2\n  round_quorum: 3",
+        "MS-J006",
+        11,
+        "round_quorum 3 is above start_quorum 2",
+    ),
+    "key of another workflow": Bad(
+        "name: fedavg\n",
+        "name: cyclic\n  proximal_mu: 0.1\n",
+        "MS-J003",
+        13,
+        "`workflow.proximal_mu`",
+        "`proximal_mu` belongs to fedavg, fedopt, swarm.",
+    ),
+    "key of another section": Bad(
+        "rounds: 5", "rounds: 5\n  batch_siz: 4", "MS-J003", 14, "`workflow.batch_siz`", "Remove the key"
+    ),
+    "name that YAML reads as false": Bad(
+        "name: minimal_training_pytorch_cnn", "name: no", "MS-J005", 2, "a text, not False", "in quotes"
+    ),
+    "long value": Bad("batch_size: 16", f"batch_size: {'x' * 500}", "MS-J005", 9, f"'{'x' * 56}..."),
+    "true for a number": Bad("lr: 0.003", "lr: true", "MS-J005", 10, "should be a number, not True"),
+    "true for a whole number": Bad("rounds: 5", "rounds: true", "MS-J005", 13, "whole number, not True"),
+    "quoted number": Bad("epochs: 2", 'epochs: "2"', "MS-J005", 8, "whole number, not '2'"),
+    "quoted fraction": Bad("lr: 0.003", 'lr: "0.003"', "MS-J005", 10, "should be a number, not '0.003'"),
+    "quoted quorum": Bad(
+        "rounds: 5", "rounds: 5\n  round_quorum: '2'", "MS-J005", 14, "whole number, not '2'"
+    ),
+    "file given twice": Bad("pipeline:", "files: [a.txt, ./a.txt]\npipeline:", "MS-J005", 4, "'./a.txt'"),
+    "job.yml as a file": Bad("pipeline:", "files: [job.yml]\npipeline:", "MS-J005", 4, "need not be named"),
+    "pipeline as a file": Bad(
+        "pipeline:", "files: [pipeline.py]\npipeline:", "MS-J005", 4, "need not be named"
+    ),
+    "last rate of a constant rate": Bad(
+        "batch_size: 16",
+        "batch_size: 16\n  schedule: {name: constant, final: 0.1}",
+        "MS-J006",
+        10,
+        "final 0.1 belongs to cosine and linear",
+    ),
     "NaN": Bad("lr: 0.003", "lr: .nan", "MS-J005", 10, "`training.optimizer.lr` should be a finite number"),
     "NaN in the config": Bad("cases: 120", "cases: .nan", "MS-J005", 6, "`config.cases` should be a finite"),
     "unquoted date": Bad("cases: 120", "cases: 2024-01-31", "MS-J005", 6, "quote a date"),
     "key that is a number": Bad("cases: 120", "3: 120", "MS-J005", 5, "only texts as keys"),
     "unknown mode": Bad("mode: max", "mode: up", "MS-J005", 14, "'max' or 'min', not 'up'"),
-    "name that cannot be": Bad("name: minimal_training_pytorch_cnn", "name: 1 job", "MS-J005", 2, "`name`"),
+    "name that cannot be": Bad(
+        "name: minimal_training_pytorch_cnn",
+        "name: 1 job",
+        "MS-J005",
+        2,
+        "letter and hold only letters, digits",
+    ),
     "momentum without sgd": Bad(
         "lr: 0.003", "lr: 0.003, momentum: 0.9", "MS-J006", 10, "momentum belongs to sgd, not to adamw"
     ),
@@ -130,6 +177,8 @@ def test_the_first_error_names_code_place_rule_and_repair(bad: Bad, folder: Path
     assert (error.code, error.place) == (bad.code, f"{file}:{bad.line}")
     assert bad.rule in error.message
     assert bad.repair in error.repair
+    if not bad.repair.startswith("`"):
+        assert "Did you mean" not in error.repair
     assert error.describe() == f"error[{bad.code}] {file}:{bad.line}: {error.message}\n  hint: {error.repair}"
     assert len(error.repair) > 20
 
@@ -160,6 +209,31 @@ def test_what_is_no_job_document_is_refused_by_name(content: bytes, code: str, f
         load_job(folder)
     assert caught.value.code == code
     assert caught.value.file == str(folder / "job.yml")
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "rule"),
+    [
+        (GOOD.encode("utf-16"), 1, "not UTF-8"),
+        (GOOD.encode() + b"# na\xefve\n", 15, "not UTF-8"),
+        (GOOD.encode() + b"# \x00\n", 15, r"U\+0000"),
+        (GOOD.encode("utf-16-le"), 1, r"U\+0000"),
+    ],
+    ids=["utf-16", "latin-1", "NUL", "utf-16 without a mark"],
+)
+def test_a_file_in_another_encoding_is_to_be_saved_as_utf_8(
+    content: bytes, line: int, rule: str, folder: Path
+) -> None:
+    (folder / "job.yml").write_bytes(content)
+    with pytest.raises(JobError, match=rule) as caught:
+        load_job(folder)
+    assert caught.value.line == line
+    assert "save it as UTF-8" in caught.value.repair
+
+
+def test_a_number_in_powers_of_ten_needs_no_point(folder: Path) -> None:
+    (folder / "job.yml").write_text(GOOD.replace("lr: 0.003", "lr: 3e-3"))
+    assert load_job(folder).training.optimizer.lr == 0.003
 
 
 def test_a_byte_order_mark_is_no_error(folder: Path) -> None:
@@ -209,6 +283,7 @@ BAD_CONFIGS = {
     "value out of range": Bad(
         "cases: 120", "cases: -1", "MS-J009", 6, "`config.cases` should be greater than 0"
     ),
+    "true for a number": Bad("cases: 120", "cases: true", "MS-J009", 6, "whole number, not True"),
     "unknown metric (R17)": Bad("auroc_macro", "acc", "MS-J010", 14, "reports accuracy", "metrics listed"),
     "unknown pipeline": Bad("./pipeline.py", "cifar", "MS-P001", 4, "known are cifar10", "./pipeline.py"),
     "pipeline file without ./": Bad(

@@ -153,6 +153,15 @@ def test_divergence_is_a_named_failure(lr: float, problem: Any, make_plan: Any) 
     assert "lr" in caught.value.repair
 
 
+def test_data_that_are_no_numbers_are_not_blamed_on_the_learning_rate(problem: Any, make_plan: Any) -> None:
+    problem.pipeline.inputs[[2, 7], 1] = np.nan
+    with pytest.raises(RunFailed, match="2 of 12 training cases hold NaN or infinity") as caught:
+        problem.learner().train(make_plan())
+    assert caught.value.code == "MS-R004"
+    assert "data" in caught.value.repair
+    assert "lr" not in caught.value.repair
+
+
 def test_a_stop_ends_the_round_between_two_steps(problem: Any, make_plan: Any) -> None:
     asked = iter([False, False, True])
     result = problem.learner(local={"steps": 50}).train(make_plan(stop=lambda: next(asked)))

@@ -53,6 +53,7 @@ class Cifar10(ClassificationPipeline[Cifar10Config]):
     """
 
     Config = Cifar10Config
+    needs_data = True
     classes = CLASSES
 
     @override

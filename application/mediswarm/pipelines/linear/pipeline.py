@@ -41,6 +41,7 @@ class Linear(TablePipeline[LinearConfig]):
     """The job names the features; whatever else the table holds is not read."""
 
     Config = LinearConfig
+    needs_data = True
 
     def __init__(self, config: LinearConfig, folder: Path | None = None) -> None:
         """Raises JobError MS-J007, MS-J011 or MS-D221 when the list of features is not usable."""

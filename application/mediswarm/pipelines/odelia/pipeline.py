@@ -31,6 +31,7 @@ class Odelia(ClassificationPipeline[OdeliaConfig]):
     """Volumes of single breasts, labelled by the most suspicious lesion."""
 
     Config = OdeliaConfig
+    needs_data = True
 
     @property
     @override
@@ -50,7 +51,7 @@ class Odelia(ClassificationPipeline[OdeliaConfig]):
         """Tables and headers are read and checked now, voxels when a case is asked for.
 
         Raises:
-            DataError: MS-D002, MS-D003, MS-D101 to MS-D126: the first rule that is broken.
+            DataError: MS-D002, MS-D003, MS-D101 to MS-D127: the first rule that is broken.
         """
         tables = SplitTables.read(metadata_folder(site.folder), self.config.fold)
         images = imaged_cases(site.folder, self.config.channels)

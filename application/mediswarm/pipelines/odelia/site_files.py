@@ -29,15 +29,17 @@ def imaged_cases(site: Path, channels: Sequence[str]) -> dict[str, list[Path]]:
     """The files of each case that has one for every channel, by id, in sorted order.
 
     Raises:
-        DataError: MS-D002 when the image folder is missing, MS-D120 when it cannot be listed.
+        DataError: MS-D002 when the image folder is missing or a file, MS-D120 when it cannot be listed.
     """
     folder = site / "data_unilateral"
     try:
         uids = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
             "MS-D002",
-            "the site has no folder data_unilateral",
+            "data_unilateral is a file, not a folder"
+            if folder.is_file()
+            else "the site has no folder data_unilateral",
             repair="Put the images at <data>/<SITE>/data_unilateral/<UID>/.",
             file=folder,
         ) from error
@@ -51,7 +53,8 @@ def imaged_cases(site: Path, channels: Sequence[str]) -> dict[str, list[Path]]:
 def _is_there(path: Path) -> bool:
     try:
         path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        # of the second kind are files beside the cases' folders, such as Thumbs.db
         return False
     except OSError:
         return True

@@ -140,6 +140,7 @@ class Tabular(TablePipeline[TabularConfig]):
     """A table whose columns the job declares one by one."""
 
     Config = TabularConfig
+    needs_data = True
 
     @property
     @override

@@ -1,0 +1,34 @@
+"""Which names a site can have: the same rule wherever a site is named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mediswarm.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+RESERVED = ("server", "simulate_job")
+"""Names NVFlare gives to folders and a participant of its own."""
+
+
+def require_site_name(name: str) -> None:
+    """Names become folders of a run and identities in NVFlare.
+
+    Raises:
+        UsageError: MS-U005 for a name that cannot be both.
+    """
+    if name in RESERVED:
+        raise UsageError(
+            "MS-U005", f"{name!r} cannot be a site's name: NVFlare uses it itself", repair="Rename the site."
+        )
+    if not _NAME.fullmatch(name):
+        raise UsageError("MS-U005", f"{name[:60]!r} cannot be a site's name")
+
+
+def require_site_names(names: Sequence[str]) -> None:
+    """Raises UsageError MS-U005 for a name that cannot be, or that stands twice."""
+    for name in names:
+        require_site_name(name)
+    if len(set(names)) < len(names):
+        raise UsageError("MS-U005", "two sites have one name", repair="Name each site once.")
