@@ -19,6 +19,9 @@ from mediswarm.spec.workflow import required
 REQUEST_INTERVAL_S = 0.05
 """How often a site asks for its next task; NVFlare's default of 2 s dominates short rounds."""
 
+_TRANSFER = {"tensor_download_chunk_size": 8 << 20}
+"""Bytes of tensors that NVFlare asks for at once; with its 2 MiB a large model takes many small questions."""
+
 ALLOWED_CLASSES = ["mediswarm.flare."]
 """What `class_allow_list` must hold at sites and server; these classes take a job's name, no code."""
 
@@ -37,8 +40,9 @@ def build_job(job: Job, target: Path, sites: int, run_id: str) -> Path:
     fed.set_app_packages(["mediswarm"])
     swarm = isinstance(job.workflow, Swarm)
     fed.to_server(SwarmController(job.name, run_id) if swarm else ServerRounds(job.name, run_id))
-    fed.to_server({"server": {"task_request_interval": REQUEST_INTERVAL_S}})
+    fed.to_server({"server": {"task_request_interval": REQUEST_INTERVAL_S}} | _TRANSFER)
     fed.to_clients(SwarmExecutor(job.name) if swarm else SiteExecutor(job.name))
+    fed.to_clients(_TRANSFER)
     fed.export_job(str(target))
     folder = target / job.name
     place = CUSTOM if job.ships_code else CONFIG
