@@ -12,7 +12,11 @@
     ├── RunCrashed            exit 7   infrastructure: a process, the network, a full disk
     ├── RunTimedOut           exit 8   the round budget ended
     ├── ArtefactError         exit 9   a checkpoint that is not what it claims
-    └── HostError             exit 10  this machine lacks something
+    ├── HostError             exit 10  this machine lacks something
+    ├── FederationError       exit 11  a federation file, or what was provisioned from it
+    ├── KitError              exit 12  a startup kit: incomplete, changed, expired, of another generation
+    ├── ImageError            exit 13  a container image cannot be built or is not the one declared
+    └── SessionError          exit 14  the server cannot be reached, or refuses what was asked
 
 Codes are stable: a script may match on them. What each means and how it is
 resolved stands in :mod:`mediswarm.error_codes`, from which ``docs/errors.md``
@@ -148,6 +152,30 @@ class HostError(MediSwarmError):
     """This machine lacks something."""
 
     exit_code = 10
+
+
+class FederationError(MediSwarmError):
+    """A federation file, or what was provisioned from it."""
+
+    exit_code = 11
+
+
+class KitError(MediSwarmError):
+    """A startup kit that is incomplete, changed, expired or of another generation."""
+
+    exit_code = 12
+
+
+class ImageError(MediSwarmError):
+    """A container image that cannot be built, or is not the one declared."""
+
+    exit_code = 13
+
+
+class SessionError(MediSwarmError):
+    """The server cannot be reached, or refuses what was asked."""
+
+    exit_code = 14
 
 
 def error_from_dict(said: dict[str, Any]) -> MediSwarmError:

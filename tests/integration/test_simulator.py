@@ -70,7 +70,7 @@ def test_a_site_whose_data_fails_is_named_by_its_code_alone(
     with pytest.raises(RunFailed) as caught:
         simulate(job, SITES, run_dir)
     assert caught.value.code == "MS-R002"
-    assert "2 of 3 sites are ready" in caught.value.message
+    assert "2 of 3 sites answered, 3 needed" in caught.value.message
     assert "beta (MS-D110:" in caught.value.message
 
     record = json.loads((run_dir / "run.json").read_text())

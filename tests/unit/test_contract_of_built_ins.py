@@ -85,6 +85,7 @@ def write_csv(folder: Path, name: str, row: Callable[[int], dict[str, Any]], row
 
 WRITERS: dict[str, Callable[[Job, Path], None]] = {
     "./pipeline.py": no_data,
+    "smoke": no_data,
     "cifar10": write_cifar10,
     "odelia": write_odelia,
     "tabular": write_table,

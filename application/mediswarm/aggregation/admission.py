@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from mediswarm import __version__
+from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.aggregation.reasons import in_words
 from mediswarm.errors import ContractError, MediSwarmError, RunFailed
 from mediswarm.pipelines.base import Pipeline
@@ -16,7 +17,11 @@ from mediswarm.training.crossing import Introduction
 
 
 def admit(
-    job: Job, pipeline: Pipeline[Any], introductions: dict[str, Introduction], refusals: dict[str, str]
+    job: Job,
+    pipeline: Pipeline[Any],
+    introductions: dict[str, Introduction],
+    refusals: dict[str, str],
+    agreed: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Introduction], dict[str, str], Counts]:
     """Compare every site with the job, and sum the statistics of those admitted.
 
@@ -25,6 +30,7 @@ def admit(
         pipeline: the server's own instance of the job's pipeline.
         introductions: what each site said.
         refusals: sites that could not introduce themselves, with the code of the reason.
+        agreed: the contract with its measured parts, of a run that has begun.
 
     Returns:
         the admitted sites, the code for each site left out, the summed statistics.
@@ -39,18 +45,16 @@ def admit(
         if (problem := _compare(site, said, job, pipeline)) is not None
     }
     admitted = {site: said for site, said in sorted(introductions.items()) if site not in problems}
-    _compare_measured(admitted, problems)
+    _compare_measured(admitted, problems, agreed)
     admitted = {site: said for site, said in admitted.items() if site not in problems}
     left_out = refusals | {site: problem.code for site, problem in problems.items()}
     sites = len(introductions) + len(refusals)
-    if len(admitted) < required(job.workflow.start_quorum, sites):
+    quorum = job.workflow.start_quorum if agreed is None else job.workflow.round_quorum
+    if len(admitted) < required(quorum, sites):
         for problem in problems.values():
             raise problem
-        raise RunFailed(
-            "MS-R002",
-            f"{len(admitted)} of {sites} sites are ready, the start quorum is {job.workflow.start_quorum}; "
-            f"left out: {in_words(left_out) or 'none'}",
-        )
+        what = f"{'start' if agreed is None else 'round'} quorum {quorum}"
+        require_quorum(left_out, [*introductions, *refusals], quorum, what)
     if len(admitted) < required(job.workflow.round_quorum, len(admitted)):
         raise RunFailed(
             "MS-R002",
@@ -81,18 +85,22 @@ def _compare(site: str, said: Introduction, job: Job, pipeline: Pipeline[Any]) -
     return None
 
 
-def _compare_measured(admitted: dict[str, Introduction], problems: dict[str, MediSwarmError]) -> None:
+def _compare_measured(
+    admitted: dict[str, Introduction], problems: dict[str, MediSwarmError], agreed: dict[str, Any] | None
+) -> None:
     """What no job declares but the data says must be the same everywhere (the first site is the measure)."""
     if not admitted:
         return
-    first, measure = next(iter(admitted.items()))
+    first, measure = next((f"site {site}", said.contract) for site, said in admitted.items())
+    if agreed is not None:
+        first, measure = "the run", agreed
     for site, said in admitted.items():
-        for key in sorted(measure.contract.keys() | said.contract.keys()):
-            if said.contract.get(key) != measure.contract.get(key):
+        for key in sorted(measure.keys() | said.contract.keys()):
+            if said.contract.get(key) != measure.get(key):
                 problems[site] = ContractError(
                     "MS-C001",
                     f"site {site} has {key} {_json(said.contract.get(key))}, "
-                    f"site {first} has {_json(measure.contract.get(key))}",
+                    f"{first} has {_json(measure.get(key))}",
                 )
 
 

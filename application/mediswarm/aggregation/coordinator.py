@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mediswarm.aggregation.admission import admit
+from mediswarm.aggregation.continuation import Agreement, agreement_of
 from mediswarm.aggregation.find import strategy_for
 from mediswarm.aggregation.ledger import Ledger, Watch
 from mediswarm.errors import ContractError
@@ -15,6 +17,7 @@ from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, Job
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
 from mediswarm.training.model_store import ModelStore
+from mediswarm.training.precision import narrow, widen
 from mediswarm.training.shared_weights import digest_of
 from mediswarm.training.site_run import initial_weights, shared_of
 
@@ -23,37 +26,68 @@ class Coordinator:
     """Ledger, strategy and artefacts of one run, in the order in which a run needs them.
 
     Call `admit`; then for each round `order`, `accept` or `exclude` for each
-    site, `end_round`; then `judged` with the last model, and `finish`.
+    site, `end_round`; then `judged` with the last model, and `finish`. Where the
+    folder holds an earlier segment of the run, it goes on from the model there.
     """
 
     def __init__(
-        self, job: Job, pipeline: Pipeline[Any], folder: Path, run_id: str, watch: Watch | None = None
+        self,
+        job: Job,
+        pipeline: Pipeline[Any],
+        folder: Path,
+        run_id: str,
+        watch: Watch | None = None,
+        segment: int = 0,
     ) -> None:
-        self.job, self.pipeline, self.folder = job, pipeline, folder
+        self.job, self.pipeline, self.folder, self.segment = job, pipeline, folder, segment
         self.ledger = Ledger(job, pipeline, folder, run_id, watch)
         self.totals: Counts = {}
         self.received: dict[str, Judgement] = {}
         self.model = 0
 
     def admit(self, introductions: dict[str, Introduction], refusals: dict[str, str]) -> list[str]:
-        """Check the contract, make the initial model, give the names of the participants."""
-        admitted, left_out, self.totals = admit(self.job, self.pipeline, introductions, refusals)
+        """Check the contract, make or find the model, give the names of the participants."""
+        before = agreement_of(self.folder, self.job.hash)
+        admitted, left_out, sums = admit(
+            self.job, self.pipeline, introductions, refusals, before.contract if before else None
+        )
+        self.totals = before.totals if before else sums
         weights, trainable, kind = initial_weights(self.job, self.pipeline, self.totals)
         shared = shared_of(self.job, self.pipeline, weights)
         self.strategy = strategy_for(self.job.workflow, shared, trainable, len(admitted))
         self.store = ModelStore(self.folder, self.job, self.pipeline, weights, kind)
-        self.store.save_last(shared, 0)
-        self.initial = self._digest()
-        self.ledger.admitted(admitted, left_out)
+        if before:
+            self.initial = before.initial
+            self._go_on()
+        else:
+            self.store.save_last(shared, 0)
+            self.store.wait()
+            self.initial = self._digest()
+        self.ledger.admitted(admitted, left_out, self.segment, self.model)
+        if not before:
+            contract = next(iter(admitted.values())).contract
+            Agreement(self.job.hash, self.totals, contract, self.initial).write(self.folder)
         return list(admitted)
+
+    def _go_on(self) -> None:
+        self.model = self.store.find("last").round
+        last = self.store.load("last")
+        self.strategy.weights = {name: last[name] for name in self.strategy.weights}
+        self.strategy.restore(self.store.strategy_state(self.model))
+        best = self.store.find("best") if (self.folder / "best").is_dir() else None
+        self.ledger.go_on(
+            self.model,
+            {"model": best.round, "metric": best.metric, "value": best.value} if best else None,
+        )
 
     def order(self, round_: int) -> Order:
         """What a site is sent in a round."""
+        control = self.strategy.control()
         return Order(
             round=round_,
-            weights=self.strategy.weights,
+            weights=self.shown(self.strategy.weights),
             totals=self.totals,
-            control=self.strategy.control(),
+            control=None if control is None else self.shown(control),
             validate=self._validates,
         )
 
@@ -65,7 +99,8 @@ class Coordinator:
         """
         if self._validates and not contribution.metrics:
             raise ContractError("MS-C004", f"site {site} sent no metrics in round {contribution.round}")
-        weight = self.strategy.add(contribution)
+        control = None if contribution.control is None else widen(contribution.control)
+        weight = self.strategy.add(replace(contribution, update=widen(contribution.update), control=control))
         self.ledger.contributed(site, contribution, weight)
         if contribution.metrics:
             self.received[site] = Judgement(contribution.metrics)
@@ -86,7 +121,16 @@ class Coordinator:
             self._promote()
         self.strategy.commit()
         self.model = round_ + 1
-        self.store.save_last(self.strategy.weights, self.model)
+        self.store.save_last(self.strategy.weights, self.model, self.strategy.state())
+
+    def pause(self) -> None:
+        """End a segment whose run goes on in another; the model is whole on disk then."""
+        self.store.wait()
+        self.ledger.pause()
+
+    def shown(self, weights: Weights) -> Weights:
+        """`weights` as they travel."""
+        return narrow(weights, self.job.exchange.precision)
 
     def judged(self, judgements: dict[str, Judgement]) -> None:
         """Score the present model from judgements of all sites."""

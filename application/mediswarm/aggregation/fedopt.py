@@ -31,6 +31,16 @@ class FedOptStrategy(FedAvgStrategy):
         self.first: Weights = {}
         self.second: Weights = {}
 
+    def state(self) -> Weights:
+        return {f"first.{name}": value for name, value in self.first.items()} | {
+            f"second.{name}": value for name, value in self.second.items()
+        }
+
+    def restore(self, state: Weights) -> None:
+        for key, value in state.items():
+            moment, _, name = key.partition(".")
+            (self.first if moment == "first" else self.second)[name] = value
+
     def step(self, update: Weights) -> Weights:
         return {
             name: self._move(name, value, update[name]) if name in self.trainable else value + update[name]

@@ -22,6 +22,13 @@ class Strategy(ABC):
         """What is sent beside the weights (SCAFFOLD's control variate)."""
         return None
 
+    def state(self) -> Weights:
+        """What the next round needs beside the weights, such as a server optimizer's moments."""
+        return {}
+
+    def restore(self, state: Weights) -> None:  # noqa: B027 - plain averaging has no state
+        """Continue from what :meth:`state` gave in another process."""
+
     @abstractmethod
     def add(self, contribution: Contribution) -> float:
         """Take one site's contribution; gives the weight it received.

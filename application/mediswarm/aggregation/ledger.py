@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mediswarm import __version__
-from mediswarm.aggregation.reasons import in_words
+from mediswarm.aggregation.continuation import written_contributions, written_record
+from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, RunTimedOut
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import add_counts
 from mediswarm.spec import Job
-from mediswarm.spec.workflow import required
 from mediswarm.training.artefact import write_whole
 from mediswarm.training.crossing import Contribution, Introduction, Judgement
 
 Watch = Callable[[dict[str, Any]], None]
 State = Literal["running", "succeeded", "failed", "crashed", "timed out", "stopped"]
 COLUMNS = (
-    "round", "site", "state", "reason", "cases", "steps", "weight", "loss", "validate_s", "train_s", "metric",
+    "round", "site", "state", "reason", "cases", "steps", "weight", "loss", "validate_s", "train_s",
+    "received_bytes", "sent_bytes", "metric",
 )  # fmt: skip
 
 
@@ -47,7 +48,9 @@ class Ledger:
     state: State = "running"
     error: dict[str, Any] | None = None
     participants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    present: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    segments: list[dict[str, Any]] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     scores: dict[int, dict[str, float | None]] = field(default_factory=dict)
@@ -59,14 +62,65 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.started = now()
+        if (self.folder / "run.json").is_file():
+            self._take_over(written_record(self.folder))
 
-    def admitted(self, introductions: dict[str, Introduction], left_out: dict[str, str]) -> None:
-        """Note the participants before round 0."""
-        self.participants = {site: {"cases": said.cases} for site, said in introductions.items()}
-        self.left_out = left_out
+    def _take_over(self, record: dict[str, Any]) -> None:
+        """Go on with the record of the run's earlier segments: whatever happens now, it is not lost."""
+        self.started, self.participants = record["started"], record["participants"]
+        self.segments, self.rounds, self.best = record["segments"], record["rounds"], record["best"]
+        self.scores = {int(key): score for key, score in record["scores"].items()}
+        self.rows = written_contributions(self.folder)
+
+    def go_on(self, model: int, best: dict[str, Any] | None) -> None:
+        """Cut the record of earlier segments back to the model that is there.
+
+        Args:
+            model: number of the model to go on from; rounds after it are done again.
+            best: model number, metric and value of the best model on disk.
+        """
+        lost = sum(entry["round"] >= model for entry in self.rounds)
+        if self.segments:
+            self.segments[-1]["rounds_lost"] = lost
+            if self.segments[-1]["state"] == "running":  # its process was killed and could not say so
+                self.segments[-1] |= {"ended": now(), "state": "crashed", "error": "MS-R008"}
+        self.best = best
+        self.rounds = [entry for entry in self.rounds if entry["round"] < model]
+        self.scores = {number: score for number, score in self.scores.items() if number <= model}
+        self.rows = [row for row in self.rows if row["round"] < model]
+
+    def admitted(
+        self,
+        introductions: dict[str, Introduction],
+        left_out: dict[str, str],
+        segment: int = 0,
+        first_round: int = 0,
+    ) -> None:
+        """Note who takes part in the rounds from `first_round` on."""
+        self.present, self.left_out = list(introductions), left_out
+        for site, said in introductions.items():
+            joined = self.participants.get(site, {}).get("joined", first_round)
+            self.participants[site] = {
+                "cases": said.cases,
+                "joined": joined,
+                "versions": said.versions,
+                "image": said.image,
+            }
+        self.segments.append(
+            {
+                "segment": segment,
+                "first_round": first_round,
+                "sites": self.present,
+                "left_out": left_out,
+                "started": now(),
+                "ended": None,
+                "state": "running",
+                "error": None,
+            }
+        )
         self._clock = time.perf_counter()
         self.write()
-        self.event("start", sites=list(self.participants), left_out=left_out)
+        self.event("start", sites=self.present, left_out=left_out, segment=segment, first_round=first_round)
 
     def contributed(self, site: str, contribution: Contribution, weight: float) -> None:
         """Note a contribution to the present round."""
@@ -82,6 +136,8 @@ class Ledger:
             "loss": contribution.loss,
             "validate_s": contribution.seconds.get("validate", 0.0),
             "train_s": contribution.seconds.get("train", 0.0),
+            "received_bytes": contribution.received_bytes,
+            "sent_bytes": contribution.sent_bytes,
             "metric": metrics.get(self.job.selection.metric),
         }
         self.rows.append(row)
@@ -104,7 +160,8 @@ class Ledger:
             whether that model is the best so far.
 
         Raises:
-            RunFailed: MS-R002 below quorum, MS-R009 when the metric is undefined everywhere.
+            MediSwarmError: below quorum, as :func:`mediswarm.aggregation.quorum.require_quorum`;
+                RunFailed MS-R009 when the metric is undefined everywhere.
         """
         sites = sorted(
             row["site"] for row in self.rows if row["round"] == round_ and row["state"] == "contributed"
@@ -117,14 +174,24 @@ class Ledger:
             {"round": round_, "contributed": sites, "excluded": reasons, "seconds": round(seconds, 3)}
         )
         best = self.judged(round_, judgements)
-        needed = required(self.job.workflow.round_quorum, len(self.participants))
-        if len(sites) < needed:
-            why = in_words(reasons) or "no answer"
-            raise RunFailed(
-                "MS-R002", f"round {round_}: {len(sites)} of {needed} sites contributed; missing: {why}"
-            )
+        require_quorum(reasons, self.present, self.job.workflow.round_quorum, f"round {round_}")
         self.event("round", round=round_, seconds=seconds, metrics=self.scores.get(round_), contributed=sites)
         self.write()
+        return best
+
+    def aggregated(self, site: str, digest: str, changed: bool) -> None:
+        """Note who made the round's model where no server holds it; from now on the round is committed."""
+        self.rounds[-1] |= {"aggregator": site, "model": digest, "changed": changed}
+        self.write()
+
+    def best_before(self, model: int) -> dict[str, Any] | None:
+        """The best of the scored models with numbers from 1 to below `model`."""
+        metric = self.job.selection.metric
+        best: dict[str, Any] | None = None
+        for number in range(1, model):
+            value = self.scores.get(number, {}).get(metric)
+            if value is not None and self.job.selection.better(value, best["value"] if best else None):
+                best = {"model": number, "metric": metric, "value": value}
         return best
 
     def judged(self, model: int, judgements: dict[str, Judgement]) -> bool:
@@ -169,6 +236,12 @@ class Ledger:
             )
         self._end("succeeded", None)
 
+    def pause(self) -> None:
+        """End a segment whose run goes on in another."""
+        self._end_segment("paused", None)
+        self.write()
+        self.event("pause", rounds=len(self.rounds))
+
     def fail(self, error: MediSwarmError) -> None:
         """End the run as what the error says: failed, crashed, timed out or stopped."""
         self._end(state_of(error), error.as_dict())
@@ -191,6 +264,7 @@ class Ledger:
             "job": self.job.name,
             "job_hash": self.job.hash,
             "workflow": self.job.workflow.model_dump(mode="json"),
+            "exchange": self.job.exchange.model_dump(mode="json"),
             "seed": self.job.training.seed,
             "versions": {
                 "mediswarm": __version__,
@@ -200,6 +274,7 @@ class Ledger:
             "finished": self.finished,
             "participants": self.participants,
             "left_out": self.left_out,
+            "segments": self.segments,
             "rounds": self.rounds,
             "scores": {str(model): score for model, score in sorted(self.scores.items())},
             "best": self.best,
@@ -219,8 +294,13 @@ class Ledger:
 
     def _end(self, state: State, error: dict[str, Any] | None) -> None:
         self.state, self.error, self.finished = state, error, now()
+        self._end_segment(state, error)
         self.write()
         self.event("end", state=state, error=error)
+
+    def _end_segment(self, state: str, error: dict[str, Any] | None) -> None:
+        if self.segments:
+            self.segments[-1] |= {"ended": now(), "state": state, "error": error["code"] if error else None}
 
 
 def state_of(error: MediSwarmError) -> State:

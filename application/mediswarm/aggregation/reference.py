@@ -91,7 +91,8 @@ class ReferenceRun:
         self, sites: list[str], weights: Weights | None, keep_predictions: bool
     ) -> dict[str, Judgement]:
         totals = self.centre.totals
-        return {name: self.sites[name].judge(weights, totals, keep_predictions) for name in sites}
+        shown = None if weights is None else self.centre.shown(weights)
+        return {name: self.sites[name].judge(shown, totals, keep_predictions) for name in sites}
 
 
 def local_variant(job: Job) -> Job:

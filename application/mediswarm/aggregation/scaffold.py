@@ -30,6 +30,12 @@ class ScaffoldStrategy(FedAvgStrategy):
     def control(self) -> Weights:
         return self.variate
 
+    def state(self) -> Weights:
+        return self.variate
+
+    def restore(self, state: Weights) -> None:
+        self.variate = dict(state) or self.variate
+
     def add(self, contribution: Contribution) -> float:
         if contribution.control is not None:
             require_fit(contribution.control, self.variate)

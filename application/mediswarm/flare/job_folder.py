@@ -1,7 +1,9 @@
-"""Where a MediSwarm job lies inside a deployed NVFlare app, and reading it from there."""
+"""Where a MediSwarm job and its run lie in an NVFlare workspace."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 from nvflare.apis.fl_context import FLContext
@@ -10,6 +12,7 @@ from mediswarm.errors import JobError
 from mediswarm.spec import Job, load_job
 
 CONFIG, CUSTOM = "config", "custom"
+EXPORTED = ("run.json", "contributions.csv", "events.jsonl", "last", "best")
 
 
 def deployed_job(fl_ctx: FLContext, name: str) -> Job:
@@ -32,6 +35,28 @@ def deployed_job(fl_ctx: FLContext, name: str) -> Job:
     return job
 
 
-def run_folder(fl_ctx: FLContext) -> Path:
-    """This participant's own directory of the run."""
-    return Path(fl_ctx.get_workspace().get_run_dir(fl_ctx.get_job_id())) / "mediswarm"
+def run_folder(fl_ctx: FLContext, run_id: str) -> Path:
+    """This participant's own directory of the run, which outlives the NVFlare job."""
+    return run_in_workspace(Path(fl_ctx.get_workspace().get_root_dir()), run_id)
+
+
+def run_in_workspace(workspace: Path, run_id: str) -> Path:
+    """Where a participant with this workspace keeps a run."""
+    return workspace / "runs" / run_id
+
+
+def export_run(folder: Path, fl_ctx: FLContext) -> None:
+    """Put record and models into NVFlare's own directory of the job, which the operator downloads.
+
+    Files are linked where the file system can, so that a model is not written twice.
+    """
+    job_folder = Path(fl_ctx.get_workspace().get_run_dir(fl_ctx.get_job_id())) / "mediswarm"
+    for name in EXPORTED:
+        for file in [folder / name] if (folder / name).is_file() else sorted((folder / name).glob("[!.]*")):
+            target = job_folder / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(file, target)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(file, target)

@@ -6,13 +6,19 @@ dataclass of :mod:`mediswarm.training.crossing`; an error is a stable code.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
+from nvflare.app_common.utils.tensor_disk_offload_context import _TENSOR_DISK_OFFLOAD_ROOT_DIR
 from nvflare.app_opt.pt.decomposers import TensorDecomposer
 from nvflare.fuel.utils import fobs
+from nvflare.fuel.utils.fobs import FOBSContextKey
 
 from mediswarm.errors import RunCrashed
 
@@ -27,6 +33,29 @@ TASKS = (INTRODUCE, CONTRIBUTE, JUDGE, AGGREGATE)
 def register_tensors() -> None:
     """Let torch tensors travel as safetensors bytes; needed once in every process."""
     fobs.register(TensorDecomposer)
+
+
+def receive_on_disk(fl_ctx: FLContext, folder: Path) -> None:
+    """Let tensors that arrive here wait on disk until they are summed, however many sites send them.
+
+    NVFlare's own helper takes the system's temporary directory, which in a container is memory.
+    """
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
+    folder.mkdir(parents=True)
+    context = {FOBSContextKey.TENSOR_DISK_OFFLOAD: True, _TENSOR_DISK_OFFLOAD_ROOT_DIR: str(folder)}
+    cell = fl_ctx.get_engine().get_cell()
+    if cell is not None:
+        cell.update_fobs_context(context)
+
+
+def at_hand(tensors: Any) -> Any:
+    """Named tensors, read from disk where they wait there; the files go with the last reference."""
+    if tensors is None:
+        return None
+    return {
+        name: value if isinstance(value, torch.Tensor) else value.materialize()
+        for name, value in tensors.items()
+    }
 
 
 def pack(value: Any) -> Shareable:

@@ -15,13 +15,13 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from mediswarm.aggregation.ledger import Ledger
-from mediswarm.aggregation.reasons import in_words
-from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, RunTimedOut
-from mediswarm.flare.job_folder import deployed_job, run_folder
-from mediswarm.flare.messages import error_in, register_tensors
+from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, code_of
+from mediswarm.flare.event_answers import answer_on_events
+from mediswarm.flare.job_folder import deployed_job, export_run, run_folder
+from mediswarm.flare.messages import INTRODUCE, error_in, receive_on_disk, register_tensors, unpack
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.spec import Job
-from mediswarm.spec.workflow import Quorum, required
+from mediswarm.training.crossing import Introduction
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,20 @@ class RoundController(Controller):
     Args:
         job: the name of the MediSwarm job in the deployed app.
         run_id: the run that this NVFlare job belongs to.
+        segment: the number of this NVFlare job in the run.
+        rounds: how many rounds it does at most.
+        sites: who is to take part.
     """
 
-    def __init__(self, job: str, run_id: str) -> None:
+    def __init__(self, job: str, run_id: str, segment: int, rounds: int, sites: list[str]) -> None:
         super().__init__(task_check_period=POLL_S)
-        self.job = job
-        self.run_id = run_id
+        self.job, self.run_id, self.segment, self.rounds, self.sites = job, run_id, segment, rounds, sites
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         register_tensors()
+        folder = run_folder(fl_ctx, self.run_id)
+        answer_on_events(fl_ctx, folder)
+        receive_on_disk(fl_ctx, folder / "incoming")
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
         """Nothing is held beyond the run."""
@@ -61,8 +66,13 @@ class RoundController(Controller):
             self._end(ledger or self._early_ledger(job, fl_ctx), error, fl_ctx)
         except Exception as error:
             log.exception("the run ended unexpectedly")
-            crash = RunCrashed("MS-R008", f"{type(error).__name__} in the server's workflow")
+            code = code_of(error)
+            crash = RunCrashed(
+                "MS-R008" if code == "MS-R001" else code, f"{type(error).__name__} in the server's workflow"
+            )
             self._end(ledger or self._early_ledger(job, fl_ctx), crash, fl_ctx)
+        finally:
+            export_run(run_folder(fl_ctx, self.run_id), fl_ctx)
 
     @abstractmethod
     def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
@@ -70,7 +80,7 @@ class RoundController(Controller):
 
     @abstractmethod
     def run(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
-        """All rounds and the final judgement."""
+        """The segment's rounds, and after the last round of the run the final judgement."""
 
     def ask(
         self,
@@ -125,13 +135,24 @@ class RoundController(Controller):
         # that change it meanwhile; ours does not, and a copy of the model is dear.
         asked._broadcast_data = message  # noqa: SLF001
         self.broadcast(asked, fl_ctx, targets=sites, min_responses=len(sites))
-        while asked.completion_status is None:
+        while asked.completion_status is None and not self._only_lost(sites, answered):
             if abort_signal.triggered:
                 self.cancel_task(asked)
                 raise RunFailed("MS-R007", "the run was aborted")
             time.sleep(POLL_S)
-        silent = {site: "MS-R005" for site in sites if site not in answered}
-        return failed | silent
+        if asked.completion_status is None:
+            self.cancel_task(asked)
+        silent = [site for site in sites if site not in answered]
+        return failed | {site: self._why_silent(site) for site in silent}
+
+    def _only_lost(self, sites: list[str], answered: set[str]) -> bool:
+        """Whether those that have not answered are all gone, so that waiting for them is idle."""
+        silent = [site for site in sites if site not in answered]
+        return bool(silent) and all(self.get_client_disconnect_time(site) is not None for site in silent)
+
+    def _why_silent(self, site: str) -> str:
+        """A site that NVFlare knows to be gone was lost; any other had no time left (R1)."""
+        return "MS-R005" if self.get_client_disconnect_time(site) is None else "MS-R006"
 
     def process_result_of_unknown_task(
         self, client: Client, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext
@@ -139,9 +160,26 @@ class RoundController(Controller):
         """An answer after its task ended is recorded as late and otherwise ignored (R4)."""
         log.warning("late answer of %s to task %s is ignored", client.name, task_name)
 
-    def site_names(self, fl_ctx: FLContext) -> list[str]:
-        """The sites that NVFlare deployed this job to, sorted."""
-        return sorted(client.name for client in fl_ctx.get_engine().get_clients())
+    def introduced(
+        self, budget: float, abort_signal: Signal, fl_ctx: FLContext
+    ) -> tuple[dict[str, Introduction], dict[str, str]]:
+        """Let all sites of the segment introduce themselves (R3: those late in coming up are waited for).
+
+        Returns:
+            what each site said, and for each other one the code of the reason.
+        """
+        there = [client.name for client in fl_ctx.get_engine().get_clients()]
+        said: dict[str, Introduction] = {}
+        refusals = self.ask(
+            INTRODUCE,
+            Shareable(),
+            [site for site in self.sites if site in there],
+            budget,
+            abort_signal,
+            fl_ctx,
+            lambda site, answer: said.__setitem__(site, unpack(Introduction, answer)),
+        )
+        return said, refusals | {site: "MS-R006" for site in self.sites if site not in there}
 
     def _end(self, ledger: Ledger, error: MediSwarmError, fl_ctx: FLContext) -> None:
         log.error("%s", error)
@@ -149,21 +187,4 @@ class RoundController(Controller):
         self.system_panic(f"{error.code}: {error.message}", fl_ctx)
 
     def _early_ledger(self, job: Job, fl_ctx: FLContext) -> Ledger:
-        return Ledger(job, load_pipeline(job), run_folder(fl_ctx), self.run_id)
-
-
-def require_quorum(failed: dict[str, str], sites: list[str], quorum: Quorum, what: str) -> None:
-    """Check that enough of `sites` answered.
-
-    Raises:
-        RunTimedOut: MS-R005 when only time was lacking.
-        RunFailed: MS-R002 otherwise.
-    """
-    answered, needed = len(sites) - len(failed), required(quorum, len(sites))
-    if answered >= needed:
-        return
-    if set(failed.values()) == {"MS-R005"}:
-        raise RunTimedOut(
-            "MS-R005", f"{what}: no answer within the round budget from {', '.join(sorted(failed))}"
-        )
-    raise RunFailed("MS-R002", f"{what}: {answered} of {needed} sites answered; missing: {in_words(failed)}")
+        return Ledger(job, load_pipeline(job), run_folder(fl_ctx, self.run_id), self.run_id)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from mediswarm.aggregation.coordinator import Coordinator
 from mediswarm.aggregation.ledger import Ledger
+from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.flare.job_folder import run_folder
-from mediswarm.flare.messages import CONTRIBUTE, INTRODUCE, JUDGE, pack, unpack
-from mediswarm.flare.round_controller import Accept, RoundController, require_quorum
+from mediswarm.flare.messages import CONTRIBUTE, JUDGE, at_hand, pack, unpack
+from mediswarm.flare.round_controller import Accept, RoundController
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, Job
-from mediswarm.training.crossing import Contribution, Introduction, Judgement, JudgeOrder
+from mediswarm.training.crossing import Contribution, Judgement, JudgeOrder
 
 
 class ServerRounds(RoundController):
@@ -22,7 +25,8 @@ class ServerRounds(RoundController):
 
     def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
         self._job = job
-        self._centre = Coordinator(job, load_pipeline(job), run_folder(fl_ctx), self.run_id)
+        folder = run_folder(fl_ctx, self.run_id)
+        self._centre = Coordinator(job, load_pipeline(job), folder, self.run_id, segment=self.segment)
         return self._centre.ledger
 
     def run(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
@@ -32,18 +36,12 @@ class ServerRounds(RoundController):
         def ask(task: str, message: Shareable, sites: list[str], accept: Accept) -> dict[str, str]:
             return self.ask(task, message, sites, budget, abort_signal, fl_ctx, accept)
 
-        introductions: dict[str, Introduction] = {}
-        refusals = ask(
-            INTRODUCE,
-            Shareable(),
-            self.site_names(fl_ctx),
-            lambda site, answer: introductions.__setitem__(site, unpack(Introduction, answer)),
-        )
-        sites = centre.admit(introductions, refusals)
+        sites = centre.admit(*self.introduced(budget, abort_signal, fl_ctx))
 
         def judge(weights: Weights | None, keep_predictions: bool) -> dict[str, Judgement]:
             said: dict[str, Judgement] = {}
-            order = JudgeOrder(weights, centre.totals, keep_predictions)
+            shown = None if weights is None else centre.shown(weights)
+            order = JudgeOrder(shown, centre.totals, keep_predictions)
             failed = ask(
                 JUDGE,
                 pack(order),
@@ -54,9 +52,11 @@ class ServerRounds(RoundController):
             return said
 
         def accept(site: str, answer: Shareable) -> None:
-            centre.accept(site, unpack(Contribution, answer))
+            said = unpack(Contribution, answer)
+            centre.accept(site, replace(said, update=at_hand(said.update), control=at_hand(said.control)))
 
-        for round_ in range(job.workflow.rounds):
+        end = min(job.workflow.rounds, centre.model + self.rounds)
+        for round_ in range(centre.model, end):
             # a cyclic round hands the model from one site to the next
             turns = [[site] for site in sites] if isinstance(job.workflow, Cyclic) else [sites]
             for turn in turns:
@@ -66,6 +66,9 @@ class ServerRounds(RoundController):
             centre.end_round(round_)
             if isinstance(job.workflow, Cyclic):
                 centre.judged(judge(centre.strategy.weights, keep_predictions=False))
+        if end < job.workflow.rounds:
+            centre.pause()
+            return
         if not isinstance(job.workflow, Cyclic):
             centre.judged(judge(centre.strategy.weights, keep_predictions=False))
         centre.finish(judge(centre.best_weights(), keep_predictions=True))

@@ -15,19 +15,21 @@ from typing import Any
 from mediswarm.aggregation.ledger import now, state_of
 from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, error_from_dict
 from mediswarm.flare.build_job import ALLOWED_CLASSES, build_job
+from mediswarm.flare.job_folder import run_in_workspace
+from mediswarm.flare.process_environment import KEEP_MEMORY, thread_limits, threads_of_each
 from mediswarm.flare.process_family import dead_sites, simulator_started
+from mediswarm.flare.segment import Segment
 from mediswarm.flare.site_settings import environment_of
-from mediswarm.pipelines.site_name import require_site_names
 from mediswarm.spec import Job
+from mediswarm.spec.site_name import require_site_names
 from mediswarm.training.artefact import write_whole
 
 Watch = Callable[[dict[str, Any]], None]
 
-_SERVER, _NVFLARE_RUN = "server", "simulate_job"
+_SERVER = "server"
 _POLL_S = 0.1
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 29)}
-"""glibc gives every tensor of some megabytes back to the kernel and fetches it anew, page by page, at
-each copy of a model; kept in the process, the same copies take about half the CPU time."""
+_FOR_GOING_ON = {"incoming", "state", "state.json", "strategy"}
+"""What a run keeps so that another process could go on with it; a simulation ends with its processes."""
 
 
 def simulate(
@@ -62,7 +64,8 @@ def simulate(
     with tempfile.TemporaryDirectory(prefix="mediswarm-", ignore_cleanup_errors=True) as temporary:
         workspace = Path(temporary) / "workspace"
         _allow_our_components(workspace)
-        nvflare_job = build_job(job, Path(temporary) / "job", len(sites), run_dir.name)
+        segment = Segment(0, job.workflow.rounds, tuple(sites))
+        nvflare_job = build_job(job, Path(temporary) / "job", run_dir.name, segment)
         scratch = run_dir / "scratch"
         scratch.mkdir(exist_ok=True)
         log = run_dir / "logs" / "simulator.log"
@@ -73,7 +76,7 @@ def simulate(
         cut_short: MediSwarmError | None = None
         try:
             with simulator_started(arguments, workspace, log, environment) as process:
-                _follow(process, workspace, watch)
+                _follow(process, workspace, run_dir.name, watch)
         except RunCrashed as error:
             cut_short = error
             raise
@@ -96,23 +99,17 @@ def _allow_our_components(workspace: Path) -> None:
     )
 
 
-def threads_of_each(sites: int) -> int:
-    """Threads for one of `sites` sites: more threads than cores make every site several times slower."""
-    return max(1, len(os.sched_getaffinity(0)) // sites)
-
-
 def _environment(sites: list[str], settings: dict[str, str]) -> dict[str, str]:
-    threads = str(threads_of_each(len(sites)))
-    return {**os.environ, **_KEEP_MEMORY, **settings, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    return {**os.environ, **KEEP_MEMORY, **settings, **thread_limits(threads_of_each(len(sites)))}
 
 
-def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | None) -> None:
+def _follow(process: subprocess.Popen[bytes], workspace: Path, run_id: str, watch: Watch | None) -> None:
     """Pass events on until the run has ended; notice a site whose process died.
 
     NVFlare 2.9's simulator goes on waiting for a site whose worker was killed,
     and takes seconds to tear down after the record is complete: neither is waited for.
     """
-    events = workspace / _SERVER / _NVFLARE_RUN / "mediswarm" / "events.jsonl"
+    events = run_in_workspace(workspace / _SERVER, run_id) / "events.jsonl"
     read = 0
     while True:
         ended = process.poll() is not None
@@ -137,12 +134,12 @@ def _follow(process: subprocess.Popen[bytes], workspace: Path, watch: Watch | No
 def _collect(workspace: Path, run_dir: Path, sites: list[str]) -> None:
     """Move what the run left from NVFlare's workspace to the run directory."""
     server = workspace / _SERVER
-    _move(server / _NVFLARE_RUN / "mediswarm", run_dir)
+    _move(run_in_workspace(server, run_dir.name), run_dir)
     for name in (_SERVER, *sites):
         for log in sorted((workspace / name).rglob("log.txt")):
             shutil.copyfile(log, run_dir / "logs" / f"{name}.log")
     for site in sites:
-        _move(workspace / site / _NVFLARE_RUN / "mediswarm", run_dir / "sites" / site)
+        _move(run_in_workspace(workspace / site, run_dir.name), run_dir / "sites" / site)
     for which in ("last", "best"):
         # in a swarm every site keeps the models and the server none
         kept = [run_dir / "sites" / site / which for site in sites]
@@ -154,7 +151,8 @@ def _move(source: Path, target: Path) -> None:
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
         for entry in sorted(source.iterdir()):
-            shutil.move(entry, target / entry.name)
+            if entry.name not in _FOR_GOING_ON:
+                shutil.move(entry, target / entry.name)
 
 
 def _note_end(run_dir: Path, error: MediSwarmError) -> None:

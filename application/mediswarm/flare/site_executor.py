@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
@@ -12,6 +13,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from mediswarm.errors import RunFailed, code_of
+from mediswarm.flare.consent import require_accepted
 from mediswarm.flare.job_folder import deployed_job, run_folder
 from mediswarm.flare.messages import (
     CONTRIBUTE,
@@ -22,9 +24,9 @@ from mediswarm.flare.messages import (
     register_tensors,
     unpack,
 )
-from mediswarm.flare.site_settings import site_from_environment
+from mediswarm.flare.site_settings import image_that_runs, site_from_environment
 from mediswarm.pipelines.find import load_pipeline
-from mediswarm.training.crossing import JudgeOrder, Order
+from mediswarm.training.crossing import Introduction, JudgeOrder, Order
 from mediswarm.training.site_run import SiteRun
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class SiteExecutor(Executor):
 
     Args:
         job: the name of the MediSwarm job in the deployed app.
+        run_id: the run that this NVFlare job belongs to.
 
     The executor trains in the thread that NVFlare calls it in; heartbeats have
     threads of their own, so that a site that trains for hours stays alive for
@@ -42,9 +45,9 @@ class SiteExecutor(Executor):
     traceback stay in the site's log.
     """
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, run_id: str) -> None:
         super().__init__()
-        self.job = job
+        self.job, self.run_id = job, run_id
         self._run: SiteRun | None = None
         self._abort: Signal | None = None
 
@@ -67,7 +70,14 @@ class SiteExecutor(Executor):
 
     def answers(self, fl_ctx: FLContext) -> dict[str, Callable[[SiteRun, Shareable], Shareable]]:
         """What answers each task; a workflow with further tasks adds to it."""
-        return {INTRODUCE: _introduce, CONTRIBUTE: self._contribute, JUDGE: _judge}
+        return {INTRODUCE: self._introduce, CONTRIBUTE: self._contribute, JUDGE: _judge}
+
+    def introduction(self, run: SiteRun) -> Introduction:
+        """What this site says before its first round of a segment."""
+        return replace(run.introduce(), image=image_that_runs())
+
+    def _introduce(self, run: SiteRun, _: Shareable) -> Shareable:
+        return pack(self.introduction(run))
 
     def _contribute(self, run: SiteRun, message: Shareable) -> Shareable:
         contribution = run.contribute(unpack(Order, message))
@@ -79,15 +89,13 @@ class SiteExecutor(Executor):
         if self._run is None:
             job = deployed_job(fl_ctx, self.job)
             site = site_from_environment(fl_ctx.get_identity_name())
-            self._run = SiteRun(job, load_pipeline(job), site, run_folder(fl_ctx), self._stopped)
+            require_accepted(job, fl_ctx.get_identity_name())
+            folder = run_folder(fl_ctx, self.run_id)
+            self._run = SiteRun(job, load_pipeline(job), site, folder, self._stopped)
         return self._run
 
     def _stopped(self) -> bool:
         return self._abort is not None and bool(self._abort.triggered)
-
-
-def _introduce(run: SiteRun, _: Shareable) -> Shareable:
-    return pack(run.introduce())
 
 
 def _judge(run: SiteRun, message: Shareable) -> Shareable:

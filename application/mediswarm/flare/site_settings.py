@@ -1,4 +1,4 @@
-"""What a site, not the job, decides: where its data lies, its scratch directory, its device.
+"""What a site, not the job, decides: its data and scratch directories, its device, the jobs it accepts.
 
 These come from the environment of the site's process (the container sets
 them). None of them changes what is trained.
@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mediswarm.pipelines.base import Site
+if TYPE_CHECKING:  # pipelines import torch, which a node that only starts NVFlare need not wait for
+    from mediswarm.pipelines.base import Site
 
 DATA_DIR, SCRATCH_DIR, DEVICE = "MEDISWARM_DATA_DIR", "MEDISWARM_SCRATCH_DIR", "MEDISWARM_DEVICE"
+IMAGE, ACCEPT_JOBS = "MEDISWARM_IMAGE", "MEDISWARM_ACCEPT_JOBS"
 
 
 def site_from_environment(name: str) -> Site:
     """The site as its environment describes it."""
+    from mediswarm.pipelines.base import Site
+
     data, scratch = os.environ.get(DATA_DIR), os.environ.get(SCRATCH_DIR)
     return Site(
         name=name,
@@ -23,6 +28,16 @@ def site_from_environment(name: str) -> Site:
         scratch_dir=Path(scratch) if scratch else None,
         device=os.environ.get(DEVICE, "cpu"),
     )
+
+
+def image_that_runs() -> str:
+    """The container image this process runs in, as docker.sh named it; empty outside of one."""
+    return os.environ.get(IMAGE, "")
+
+
+def accepted_jobs() -> list[str]:
+    """The hashes of the jobs that this site accepts; none are named where it accepts any."""
+    return [entry.strip() for entry in os.environ.get(ACCEPT_JOBS, "").split(",") if entry.strip()]
 
 
 def environment_of(data_dir: Path | None, scratch_dir: Path | None, device: str) -> dict[str, str]:

@@ -7,11 +7,13 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from mediswarm.aggregation.admission import admit
+from mediswarm.aggregation.continuation import Agreement, agreement_of
 from mediswarm.aggregation.ledger import Ledger
-from mediswarm.errors import ContractError, RunCrashed
+from mediswarm.aggregation.quorum import require_quorum
+from mediswarm.errors import ArtefactError, ContractError, RunCrashed
 from mediswarm.flare.job_folder import run_folder
-from mediswarm.flare.messages import AGGREGATE, CONTRIBUTE, INTRODUCE, JUDGE, pack, unpack
-from mediswarm.flare.round_controller import Accept, RoundController, require_quorum
+from mediswarm.flare.messages import AGGREGATE, CONTRIBUTE, JUDGE, pack, unpack
+from mediswarm.flare.round_controller import Accept, RoundController
 from mediswarm.flare.swarm_messages import Aggregated, AggregateOrder, SwarmOrder, SwarmReport
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.find import load_pipeline
@@ -30,7 +32,8 @@ class SwarmController(RoundController):
 
     def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
         self._job, self._pipeline = job, load_pipeline(job)
-        self._ledger = Ledger(job, self._pipeline, run_folder(fl_ctx), self.run_id)
+        self._folder = run_folder(fl_ctx, self.run_id)
+        self._ledger = Ledger(job, self._pipeline, self._folder, self.run_id)
         self._totals: Counts = {}
         self._promote: float | None = None
         return self._ledger
@@ -38,31 +41,63 @@ class SwarmController(RoundController):
     def run(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
         self._abort, self._ctx = abort_signal, fl_ctx
         job, ledger = self._job, self._ledger
-        introductions: dict[str, Introduction] = {}
-        refusals = self._ask(
-            INTRODUCE,
-            Shareable(),
-            self.site_names(fl_ctx),
-            lambda site, answer: introductions.__setitem__(site, unpack(Introduction, answer)),
+        introductions, refusals = self.introduced(job.workflow.round_budget, abort_signal, fl_ctx)
+        before = agreement_of(self._folder, job.hash)
+        admitted, left_out, sums = admit(
+            job, self._pipeline, introductions, refusals, before.contract if before else None
         )
-        admitted, left_out, self._totals = admit(job, self._pipeline, introductions, refusals)
-        ledger.admitted(admitted, left_out)
+        self._totals = before.totals if before else sums
         sites = list(admitted)
-        holder, changed = sites[0], False
-        for round_ in range(job.workflow.rounds):
-            aggregator = sites[round_ % len(sites)]
-            changed = self._round(round_, sites, holder, aggregator) or changed
-            holder = aggregator
+        start, holder = self._go_on(admitted) if before else (0, sites[0])
+        ledger.admitted(admitted, left_out, self.segment, start)
+        if not before:
+            contract = next(iter(admitted.values())).contract
+            Agreement(job.hash, self._totals, contract, "").write(self._folder)
         rounds = job.workflow.rounds
+        end = min(rounds, start + self.rounds)
+        for round_ in range(start, end):
+            # another site than the one that a lost segment may have been lost with
+            aggregator = sites[(round_ + self.segment) % len(sites)]
+            self._round(round_, sites, holder, aggregator)
+            holder = aggregator
+        if end < rounds:
+            ledger.pause()
+            return
         said = self._judge(SwarmOrder(rounds, holder, self._totals, promote=self._promote), sites)
         self._promote = self._value_if(ledger.judged(rounds, said))
         best = ledger.best["model"] if ledger.best else rounds
+        holder = next((site for site, said in admitted.items() if said.held.get("best") == best), holder)
         order = SwarmOrder(best, holder, self._totals, promote=self._promote, keep_predictions=True)
         ledger.tested(self._judge(order, sites))
-        ledger.finish(changed)
+        ledger.finish(any(entry["changed"] for entry in ledger.rounds))
 
-    def _round(self, round_: int, sites: list[str], holder: str, aggregator: str) -> bool:
-        """One round; says whether it changed the model."""
+    def _go_on(self, admitted: dict[str, Introduction]) -> tuple[int, str]:
+        """The newest committed model that a site still holds, and that site.
+
+        Raises:
+            ArtefactError: MS-A004 when no site has any.
+        """
+        ledger = self._ledger
+        committed = sum("model" in entry for entry in ledger.rounds)
+        held = {
+            site: said.held["last"]
+            for site, said in admitted.items()
+            if said.held.get("last", committed + 1) <= committed
+        }
+        if not held:
+            raise ArtefactError("MS-A004", f"none of {', '.join(admitted)} holds a model of this run")
+        start = max(held.values())
+        lately = ledger.segments[-1]["sites"]
+        holders = sorted(
+            (site for site, model in held.items() if model == start), key=lambda s: s not in lately
+        )
+        best = ledger.best_before(start)
+        ledger.go_on(start, best)
+        if best is not None and best["model"] == start - 1:
+            self._promote = best["value"]
+        return start, holders[0]
+
+    def _round(self, round_: int, sites: list[str], holder: str, aggregator: str) -> None:
         reports: dict[str, SwarmReport] = {}
         order = SwarmOrder(round_, holder, self._totals, aggregator, self._promote)
         failed = self._ask(
@@ -85,7 +120,7 @@ class SwarmController(RoundController):
         made: list[Aggregated] = []
         lost = self._ask(
             AGGREGATE,
-            pack(AggregateOrder(round_, tuple(sorted(reports)))),
+            pack(AggregateOrder(round_, tuple(sorted(reports)), self._promote)),
             [aggregator],
             lambda _, answer: made.append(unpack(Aggregated, answer)),
         )
@@ -93,7 +128,7 @@ class SwarmController(RoundController):
             raise RunCrashed(
                 "MS-R006", f"round {round_}: the aggregating site {aggregator} failed ({lost[aggregator]})"
             )
-        return made[0].changed
+        self._ledger.aggregated(aggregator, made[0].digest, made[0].changed)
 
     def _judge(self, order: SwarmOrder, sites: list[str]) -> dict[str, Judgement]:
         said: dict[str, Judgement] = {}
@@ -120,4 +155,6 @@ def _contribution(report: SwarmReport) -> Contribution:
         update={},
         metrics=report.metrics,
         seconds=report.seconds,
+        received_bytes=report.received_bytes,
+        sent_bytes=report.sent_bytes,
     )

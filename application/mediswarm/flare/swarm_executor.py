@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from nvflare.apis.event_type import EventType
@@ -15,7 +16,17 @@ from nvflare.apis.shareable import Shareable
 
 from mediswarm.aggregation.fedavg import FedAvgStrategy
 from mediswarm.errors import RunCrashed, RunFailed, RunTimedOut
-from mediswarm.flare.messages import AGGREGATE, CONTRIBUTE, JUDGE, error_in, pack, unpack
+from mediswarm.flare.job_folder import run_folder
+from mediswarm.flare.messages import (
+    AGGREGATE,
+    CONTRIBUTE,
+    JUDGE,
+    at_hand,
+    error_in,
+    pack,
+    receive_on_disk,
+    unpack,
+)
 from mediswarm.flare.site_executor import SiteExecutor
 from mediswarm.flare.swarm_messages import (
     MODEL_TOPIC,
@@ -32,8 +43,10 @@ from mediswarm.flare.swarm_updates import PendingUpdates
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Swarm
-from mediswarm.training.crossing import Contribution, Order
+from mediswarm.training.artefact import describe_artefact, repair_artefact
+from mediswarm.training.crossing import Contribution, Introduction, Order
 from mediswarm.training.model_store import ModelStore
+from mediswarm.training.precision import narrow, widen
 from mediswarm.training.shared_weights import digest_of
 from mediswarm.training.site_run import SiteRun, initial_weights, shared_of
 
@@ -51,8 +64,8 @@ class SwarmExecutor(SiteExecutor):
     own run directory.
     """
 
-    def __init__(self, job: str) -> None:
-        super().__init__(job)
+    def __init__(self, job: str, run_id: str) -> None:
+        super().__init__(job, run_id)
         self._number = -1
         self._weights: Weights = {}
         self._trainable: set[str] = set()
@@ -66,11 +79,23 @@ class SwarmExecutor(SiteExecutor):
             engine = fl_ctx.get_engine()
             engine.register_aux_message_handler(MODEL_TOPIC, self._give_model)
             engine.register_aux_message_handler(UPDATE_TOPIC, self._take_update)
+            receive_on_disk(fl_ctx, run_folder(fl_ctx, self.run_id) / "incoming")
+        elif event_type == EventType.END_RUN and self._store is not None:
+            self._store.wait()
+
+    def introduction(self, run: SiteRun) -> Introduction:
+        """As every site's, with the numbers of the models of this run that it has on disk."""
+        held = {}
+        for which in ("last", "best"):
+            if (run.run_dir / which).is_dir():
+                repair_artefact(run.run_dir / which)
+                held[which] = describe_artefact(run.run_dir / which).round
+        return replace(super().introduction(run), held=held)
 
     def answers(self, fl_ctx: FLContext) -> dict[str, Callable[[SiteRun, Shareable], Shareable]]:
         return super().answers(fl_ctx) | {
             CONTRIBUTE: lambda run, message: self._train(run, unpack(SwarmOrder, message), fl_ctx),
-            AGGREGATE: lambda _, message: self._aggregate(unpack(AggregateOrder, message)),
+            AGGREGATE: lambda run, message: self._aggregate(run, unpack(AggregateOrder, message)),
             JUDGE: lambda run, message: self._judge_model(run, unpack(SwarmOrder, message), fl_ctx),
         }
 
@@ -83,7 +108,8 @@ class SwarmExecutor(SiteExecutor):
                 strategy = FedAvgStrategy(self._weights, self._trainable, self._workflow(run).weights)
                 folder = run.run_dir / "updates" / str(order.model)
                 self._pending = PendingUpdates(order.model, strategy, folder)
-        contribution = run.contribute(Order(order.model, self._weights, order.totals))
+        shown = narrow(self._weights, run.job.exchange.precision)
+        contribution = run.contribute(Order(order.model, shown, order.totals))
         if self._stopped():
             raise RunFailed("MS-R007", "the run was stopped while this site trained")
         report = SwarmReport(
@@ -92,60 +118,89 @@ class SwarmExecutor(SiteExecutor):
             steps=contribution.steps,
             loss=contribution.loss,
             weight=self._send_update(run, order.aggregator, contribution, fl_ctx),
-            received=digest_of(self._weights),
+            received=digest_of(shown),
             metrics=contribution.metrics,
             seconds=contribution.seconds,
+            received_bytes=0 if order.holder == run.site.name else contribution.received_bytes,
+            sent_bytes=0 if order.aggregator == run.site.name else contribution.sent_bytes,
         )
         return pack(report)
 
-    def _aggregate(self, order: AggregateOrder) -> Shareable:
+    def _aggregate(self, run: SiteRun, order: AggregateOrder) -> Shareable:
         with self._lock:
             pending = self._pending
             if pending is None or pending.round != order.round:
                 raise RunCrashed("MS-R006", f"this site did not collect the updates of round {order.round}")
             self._weights, changed = pending.commit(order.sites)
             self._number, self._pending = order.round + 1, None
-        return pack(Aggregated(changed))
+        store = self._models(run)
+        if order.promote is not None:
+            store.promote(order.promote)
+        # on disk before the server counts the round: no other site has this model yet
+        store.save_last(self._weights, self._number)
+        store.wait()
+        return pack(Aggregated(changed, digest_of(self._weights)))
 
     def _judge_model(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> Shareable:
-        if order.keep_predictions:
-            if order.promote is not None:
-                self._models(run, order.totals).promote(order.promote)
-            weights = self._weights if order.model == self._number else self._best(run, order.totals)
-        else:
+        if not order.keep_predictions:
             self._take_model(run, order, fl_ctx)
             weights = self._weights
-        self._models(run, order.totals).wait()
-        return pack(run.judge(weights, order.totals, order.keep_predictions))
+        else:
+            store = self._open(run, order.totals)
+            if order.promote is not None:
+                store.promote(order.promote)
+            weights = self._weights if order.model == self._number else self._best(run, order, fl_ctx)
+        self._models(run).wait()
+        shown = narrow(weights, run.job.exchange.precision)
+        return pack(run.judge(shown, order.totals, order.keep_predictions))
 
     # -- models -----------------------------------------------------------------------------------
 
-    def _models(self, run: SiteRun, totals: Counts) -> ModelStore:
+    def _open(self, run: SiteRun, totals: Counts) -> ModelStore:
+        """The site's models; it holds the initial one, or the last that an earlier segment left on disk."""
         if self._store is None:
             initial, self._trainable, kind = initial_weights(run.job, run.pipeline, totals)
-            self._store = ModelStore(run.run_dir, run.job, run.pipeline, initial, kind)
+            self._store = store = ModelStore(run.run_dir, run.job, run.pipeline, initial, kind)
+            shared, number = shared_of(run.job, run.pipeline, initial), 0
+            if (run.run_dir / "last").is_dir():
+                number, last = store.find("last").round, store.load("last")
+                shared = {name: last[name] for name in shared}
             with self._lock:
-                self._weights, self._number = shared_of(run.job, run.pipeline, initial), 0
+                self._weights, self._number = shared, number
+        return self._store
+
+    def _models(self, run: SiteRun) -> ModelStore:
+        if self._store is None:
+            raise RunCrashed("MS-R006", f"site {run.site.name} was asked for a model before it had one")
         return self._store
 
     def _take_model(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> None:
         """Hold model `order.model`, from its holder if it is another site, and write it as `last`."""
-        store = self._models(run, order.totals)
-        if order.promote is not None:
+        store = self._open(run, order.totals)
+        before = store.find("last").round if (run.run_dir / "last").is_dir() else None
+        # the aggregator, whose `last` is the next model already, did so when it made that
+        if order.promote is not None and before == order.model - 1:
             store.promote(order.promote)
         if order.holder != run.site.name:
-            ask = pack(ModelRequest(order.model))
+            ask = pack(ModelRequest(order.model, master=order.aggregator == run.site.name))
             reply = self._request(run, order.holder, MODEL_TOPIC, ask, ModelReply, "weights", fl_ctx)
             with self._lock:
-                self._weights, self._number = reply.weights or {}, order.model
+                self._weights, self._number = widen(at_hand(reply.weights)), order.model
         if self._number != order.model:
             raise RunCrashed(
                 "MS-R006", f"this site was to hold model {order.model}, and holds {self._number}"
             )
-        store.save_last(self._weights, self._number)
+        if order.holder != run.site.name or order.model == 0:
+            store.save_last(self._weights, self._number)
 
-    def _best(self, run: SiteRun, totals: Counts) -> Weights:
-        best = self._models(run, totals).load("best")
+    def _best(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> Weights:
+        """The best model, from the peer that has it if this site was away when it was the newest."""
+        store = self._models(run)
+        if not (run.run_dir / "best").is_dir() or store.find("best").round != order.model:
+            ask = pack(ModelRequest(order.model, master=True))
+            reply = self._request(run, order.holder, MODEL_TOPIC, ask, ModelReply, "weights", fl_ctx)
+            store.take_best(at_hand(reply.weights), order.model, reply.value)
+        best = store.load("best")
         return {name: best[name] for name in self._weights}
 
     # -- between sites ----------------------------------------------------------------------------
@@ -186,9 +241,17 @@ class SwarmExecutor(SiteExecutor):
         raise RunTimedOut("MS-R005", f"peer {peer} did not answer {topic} within the round budget")
 
     def _give_model(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:
+        asked = unpack(ModelRequest, request)
         with self._lock:
-            ready = unpack(ModelRequest, request).model == self._number
-            return pack(ModelReply(self._weights if ready else None))
+            weights, number, store, run = self._weights, self._number, self._store, self._run
+        if store is None or run is None:
+            return pack(ModelReply(None))
+        if asked.model == number:
+            return pack(ModelReply(weights if asked.master else narrow(weights, run.job.exchange.precision)))
+        if (run.run_dir / "best").is_dir() and (kept := store.find("best")).round == asked.model:
+            best = store.load("best")
+            return pack(ModelReply({name: best[name] for name in weights}, kept.value))
+        return pack(ModelReply(None))
 
     def _take_update(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:
         peer = fl_ctx.get_peer_context().get_identity_name()
@@ -198,7 +261,8 @@ class SwarmExecutor(SiteExecutor):
         with self._lock:
             if self._pending is None or self._pending.round != contribution.round:
                 return None
-            return self._pending.take(site, contribution)
+            update = widen(at_hand(contribution.update))
+            return self._pending.take(site, replace(contribution, update=update))
 
     @staticmethod
     def _workflow(run: SiteRun) -> Swarm:

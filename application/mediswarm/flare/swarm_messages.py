@@ -32,7 +32,8 @@ class SwarmOrder:
 class SwarmReport:
     """A site's report to the server on its contribution, without the update.
 
-    `received` is the digest of the model it trained from.
+    `received` is the digest of the model it trained from. Bytes are those of
+    the model it took and the update it gave to other sites.
     """
 
     round: int
@@ -43,35 +44,44 @@ class SwarmReport:
     received: str
     metrics: Counts
     seconds: dict[str, float]
+    received_bytes: int
+    sent_bytes: int
 
 
 @dataclass(frozen=True)
 class AggregateOrder:
-    """The server's order to the aggregator to end a round with the updates of `sites`."""
+    """The server's order to the aggregator to end a round with the updates of `sites`.
+
+    `promote` is the value of the selection metric of the round's received model, when that is the best so far.
+    """
 
     round: int
     sites: tuple[str, ...]
+    promote: float | None = None
 
 
 @dataclass(frozen=True)
 class Aggregated:
-    """The aggregator's answer: whether a trainable parameter of the model changed."""
+    """The aggregator's answer: whether a trainable parameter changed, and the new model's digest."""
 
     changed: bool
+    digest: str
 
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A site asks a peer for model number `model`."""
+    """A site asks a peer for model number `model`; the aggregator for the `master` in full precision."""
 
     model: int
+    master: bool = False
 
 
 @dataclass(frozen=True)
 class ModelReply:
-    """A peer's model, or none while it is not there yet."""
+    """A peer's model, none while it is not there yet; with the metric's value if it is the best."""
 
     weights: Weights | None
+    value: float | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from mediswarm.spec.explain import explain
 from mediswarm.spec.yaml_lines import read_yaml
 
 BUILT_IN = {
+    "smoke": "mediswarm.pipelines.smoke:Smoke",
     "cifar10": "mediswarm.pipelines.cifar10:Cifar10",
     "linear": "mediswarm.pipelines.linear:Linear",
     "odelia": "mediswarm.pipelines.odelia:Odelia",

@@ -95,6 +95,13 @@ class Learner(ABC):
     def predict(self, cases: Cases) -> Predictions:
         """Judge cases in evaluation mode, without augmentation."""
 
+    def state(self) -> Weights:
+        """What the next round needs beside the weights, such as an optimizer's moments; may be empty."""
+        return {}
+
+    def restore(self, state: Weights) -> None:  # noqa: B027 - most learners have no state
+        """Continue from what :meth:`state` gave in another process."""
+
     def close(self) -> None:  # noqa: B027 - most learners hold nothing that must be released
         """Release workers and device memory."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, JsonValue, PrivateAttr, ValidationInfo, field_validator
 from typing_extensions import Self
@@ -24,6 +24,9 @@ class Exchange(Strict):
     exclude: tuple[str, ...] = Field(
         (),
         description="shell patterns of parameters that stay at their site: `*.norm*` (FedBN), `head.*`",
+    )
+    precision: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="in which weights and updates travel; sums are always kept in higher precision"
     )
 
 

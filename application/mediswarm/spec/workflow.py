@@ -22,6 +22,10 @@ class _Rounds(Strict):
     round_budget: PositiveFloat = Field(
         3600.0, description="seconds a round may take at the slowest site; every timeout derives from it"
     )
+    segment_rounds: PositiveInt = Field(
+        10,
+        description="rounds between two moments at which sites may join, leave and return (real federations)",
+    )
 
     @model_validator(mode="after")
     def _round_within_start(self) -> Self:

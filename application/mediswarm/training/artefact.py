@@ -7,6 +7,7 @@ No pickle is read or written.
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -53,6 +54,7 @@ def save_artefact(folder: Path, weights: Weights, artefact: Artefact) -> Artefac
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{WEIGHTS_FILE}.partial"
     safetensors.torch.save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+    _reach_disk(partial)
     described = replace(artefact, sha256=sha256_of_file(partial))
     put_in_place(folder, partial, described)
     return described
@@ -65,8 +67,28 @@ def put_in_place(folder: Path, weights: Path, artefact: Artefact) -> None:
     """
     description = folder / f".{DESCRIPTION_FILE}.partial"
     description.write_text(json.dumps(asdict(artefact), indent=2) + "\n", encoding="utf-8")
+    _reach_disk(description)
     weights.replace(folder / WEIGHTS_FILE)
     description.replace(folder / DESCRIPTION_FILE)
+
+
+def repair_artefact(folder: Path) -> None:
+    """Finish a replacement that a killed process left between its two steps."""
+    description = folder / f".{DESCRIPTION_FILE}.partial"
+    if not description.is_file() or not (folder / WEIGHTS_FILE).is_file():
+        return
+    try:
+        described = json.loads(description.read_text(encoding="utf-8"))["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return  # not whole: the process died before the first step
+    if described == sha256_of_file(folder / WEIGHTS_FILE):
+        description.replace(folder / DESCRIPTION_FILE)
+
+
+def _reach_disk(file: Path) -> None:
+    """A machine that loses power must not keep the new name and lose the bytes."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def write_whole(path: Path, text: str) -> None:

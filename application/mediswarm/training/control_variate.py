@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from mediswarm.pipelines.learner import Weights
+from mediswarm.training.precision import Precision, narrow, widen
 
 
 class ControlVariate:
@@ -17,15 +18,20 @@ class ControlVariate:
         """Give c − c_i, to be added to every gradient of the round."""
         return {name: value - self._own(name, value) for name, value in global_control.items()}
 
-    def renew(self, global_control: Weights, update: Weights, lr_sum: float) -> Weights:
+    def renew(
+        self, global_control: Weights, update: Weights, lr_sum: float, precision: Precision = "float32"
+    ) -> Weights:
         """Set c_i to c_i − c − update / lr_sum, and give the change.
 
         Args:
             global_control: c, as received.
             update: trained minus received weights.
             lr_sum: sum of the learning rates of the round's steps (K · lr in the paper).
+            precision: in which the change travels; the site takes what the others will see, so
+                that the sum of all variates stays the global one.
         """
         change = {name: -value - update[name] / lr_sum for name, value in global_control.items()}
+        change = widen(narrow(change, precision))
         self.own = {name: self._own(name, value) + change[name] for name, value in global_control.items()}
         return change
 

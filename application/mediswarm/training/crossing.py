@@ -15,7 +15,11 @@ from mediswarm.pipelines.learner import Weights
 
 @dataclass(frozen=True)
 class Introduction:
-    """What a site says before round 0, so that all can be compared."""
+    """What a site says before its first round, so that all can be compared.
+
+    `image` is the container image it runs, where it runs in one; `held` the
+    numbers of the models `last` and `best` that a swarm's site has on disk.
+    """
 
     job_hash: str
     versions: dict[str, str]
@@ -23,14 +27,16 @@ class Introduction:
     cases: dict[str, int]
     statistics: Counts
     metrics: tuple[str, ...]
+    image: str = ""
+    held: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Order:
     """What the others ask of a site in one round.
 
-    `weights` are those of the shared model; `totals` the summed statistics of
-    all sites; `control` SCAFFOLD's global control variate.
+    `weights` are those of the shared model, in the exchange's precision; `totals`
+    the summed statistics of all sites; `control` SCAFFOLD's global control variate.
     """
 
     round: int
@@ -47,7 +53,8 @@ class Contribution:
     `update` is the trained model minus the received one; `control` the change
     of the site's control variate. `metrics` are counts on the site's
     validation cases for the model *received*, empty when it was not asked to
-    validate; `seconds` by phase.
+    validate; `seconds` by phase; `received_bytes` and `sent_bytes` those of
+    the tensors as they travelled.
     """
 
     round: int
@@ -59,6 +66,8 @@ class Contribution:
     control: Weights | None = None
     metrics: Counts = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 @dataclass(frozen=True)

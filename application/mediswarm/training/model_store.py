@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+
 from mediswarm import __version__
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.learner import Weights
@@ -20,6 +22,7 @@ from mediswarm.training.artefact import (
     describe_artefact,
     load_artefact,
     put_in_place,
+    repair_artefact,
     save_artefact,
 )
 
@@ -41,14 +44,32 @@ class ModelStore:
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[Artefact] | None = None
 
-    def save_last(self, shared: Weights, model: int) -> None:
+    def save_last(self, shared: Weights, model: int, state: Weights | None = None) -> None:
         """Write model number `model` while the run goes on; the tensors must not be written to.
+
+        Args:
+            shared: the shared weights.
+            model: how many rounds it has behind it.
+            state: what the strategy needs to go on from this model, kept in ``<folder>/strategy``.
 
         Raises:
             OSError: what became of the write before this one, such as a full disk.
         """
         self.wait()
-        artefact = Artefact(
+        weights = {**self.initial, **shared}
+        self._writing = self._writer.submit(self._write, weights, self._described(model, None), state or {})
+
+    def take_best(self, shared: Weights, model: int, value: float | None) -> None:
+        """Write model number `model`, which came from a peer, as `best`."""
+        save_artefact(self.folder / "best", {**self.initial, **shared}, self._described(model, value))
+
+    def strategy_state(self, model: int) -> Weights:
+        """What was kept beside model number `model`."""
+        file = self._state_file(model)
+        return safetensors.torch.load_file(file) if file.is_file() else {}
+
+    def _described(self, model: int, value: float | None) -> Artefact:
+        return Artefact(
             job=self.job.name,
             job_hash=self.job.hash,
             pipeline=self.job.pipeline,
@@ -58,11 +79,24 @@ class ModelStore:
             architecture=self.architecture,
             round=model,
             metric=self.job.selection.metric,
-            value=None,
+            value=value,
             mediswarm_version=__version__,
         )
-        weights = {**self.initial, **shared}
-        self._writing = self._writer.submit(save_artefact, self.folder / "last", weights, artefact)
+
+    def _write(self, weights: Weights, artefact: Artefact, state: Weights) -> Artefact:
+        # the state first: whatever `last` is found after a crash, its state is there
+        if state:
+            file = self._state_file(artefact.round)
+            file.parent.mkdir(exist_ok=True, parents=True)
+            safetensors.torch.save_file(state, file)
+        written = save_artefact(self.folder / "last", weights, artefact)
+        for file in (self.folder / "strategy").glob("*.safetensors"):
+            if file != self._state_file(artefact.round):
+                file.unlink()
+        return written
+
+    def _state_file(self, model: int) -> Path:
+        return self.folder / "strategy" / f"{model}.safetensors"
 
     def wait(self) -> None:
         """Return when the last model is whole on disk.
@@ -85,6 +119,16 @@ class ModelStore:
         except OSError:  # a file system without hard links
             shutil.copyfile(last / WEIGHTS_FILE, partial)
         put_in_place(best, partial, replace(describe_artefact(last), value=value))
+
+    def find(self, which: str) -> Artefact:
+        """What `last` or `best` on disk is, also after a process was killed while it was replaced.
+
+        Raises:
+            ArtefactError: MS-A001 when it is not there.
+        """
+        self.wait()
+        repair_artefact(self.folder / which)
+        return describe_artefact(self.folder / which)
 
     def load(self, which: str) -> Weights:
         """The weights of `last` or `best`, checked against the job (ArtefactError otherwise)."""

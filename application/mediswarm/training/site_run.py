@@ -26,9 +26,11 @@ from mediswarm.spec import Cyclic, Job, Scaffold
 from mediswarm.training.control_variate import ControlVariate
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
 from mediswarm.training.model_store import ModelStore
+from mediswarm.training.precision import bytes_of, narrow, widen
 from mediswarm.training.predictions import write_predictions
 from mediswarm.training.seeds import seed_everything, seed_for
 from mediswarm.training.shared_weights import check_exclude, difference, shared_names
+from mediswarm.training.site_state import SiteState
 from mediswarm.training.torch_learner import TorchLearner
 
 
@@ -43,7 +45,8 @@ class SiteRun:
         job: what is trained.
         pipeline: the job's pipeline.
         site: where.
-        run_dir: the site's own directory of this run; predictions are written there and stay.
+        run_dir: the site's own directory of this run; predictions are written there and stay. A
+            process that finds the state of an earlier one there goes on from it.
         stop: asked between steps; True ends the round early (abort).
     """
 
@@ -59,6 +62,7 @@ class SiteRun:
         self.data: SiteData | None = None
         self.learner: Learner | None = None
         self.control = ControlVariate()
+        self.state = SiteState(run_dir / "state")
         self.statistics: Counts = {}
         self._metrics_seen = False
 
@@ -90,17 +94,23 @@ class SiteRun:
 
     def contribute(self, order: Order) -> Contribution:
         """One round: load the received weights, validate them, train, give back the difference."""
-        learner = self._learner(order.totals)
+        learner = self._learner(order.totals, order.round)
         started = time.perf_counter()
-        learner.load(order.weights)
+        received = widen(order.weights)
+        global_control = None if order.control is None else widen(order.control)
+        learner.load(received)
         metrics = self._count(learner, self._data.validation)[0] if order.validate else {}
         validated = time.perf_counter()
-        result = learner.train(self._plan(order))
+        result = learner.train(self._plan(order.round, global_control))
         trained = time.perf_counter()
-        update = difference(learner.weights(), order.weights)
-        control = None
-        if order.control is not None and result.lr_sum > 0:
-            control = self.control.renew(order.control, update, result.lr_sum)
+        precision = self.job.exchange.precision
+        weights = learner.weights()
+        update, control = difference(weights, received), None
+        if global_control is not None and result.lr_sum > 0:
+            change = self.control.renew(global_control, update, result.lr_sum, precision)
+            control = narrow(change, precision)
+        update = narrow(update, precision)
+        self._keep(order.round + 1, learner, weights, received)
         events = self.statistics.get("events")
         return Contribution(
             round=order.round,
@@ -112,13 +122,15 @@ class SiteRun:
             control=control,
             metrics=metrics,
             seconds={"validate": validated - started, "train": trained - validated},
+            received_bytes=bytes_of(order.weights) + bytes_of(order.control),
+            sent_bytes=bytes_of(update) + bytes_of(control),
         )
 
     def judge(self, weights: Weights | None, totals: Counts, keep_predictions: bool) -> Judgement:
         """Count a model's right and wrong on this site's cases.
 
         Args:
-            weights: the model, or None for the one that is loaded.
+            weights: the model, in the exchange's precision, or None for the one that is loaded.
             totals: summed statistics of all sites.
             keep_predictions: also judge the test cases, write the predictions of both
                 splits to ``<run_dir>/predictions/<split>.csv``, and, where parameters stay
@@ -127,7 +139,7 @@ class SiteRun:
         started = time.perf_counter()
         learner = self._learner(totals)
         if weights is not None:
-            learner.load(weights)
+            learner.load(widen(weights))
         validation, predicted = self._count(learner, self._data.validation)
         test: Counts = {}
         if keep_predictions:
@@ -140,7 +152,8 @@ class SiteRun:
         return Judgement(validation, test, time.perf_counter() - started)
 
     def close(self) -> None:
-        """Release what the learner holds."""
+        """Release what the learner holds; the site's state is whole on disk then."""
+        self.state.wait()
         if self.learner is not None:
             self.learner.close()
 
@@ -160,7 +173,26 @@ class SiteRun:
         assert self.data is not None  # noqa: S101 - introduce() has just set it
         return self.data
 
-    def _learner(self, totals: Counts) -> Learner:
+    def _keep(self, rounds: int, learner: Learner, weights: Weights, shared: Weights) -> None:
+        """Write what another process of this site would need to go on."""
+        state = {f"local/{name}": value for name, value in weights.items() if name not in shared}
+        state |= {f"learner/{name}": value for name, value in learner.state().items()}
+        state |= {f"control/{name}": value for name, value in self.control.own.items()}
+        if state:
+            self.state.save(rounds, state)
+
+    def _restore(self, learner: Learner, rounds: int | None) -> None:
+        kept: dict[str, Weights] = {"local": {}, "learner": {}, "control": {}}
+        for key, value in self.state.load(rounds).items():
+            kind, _, name = key.partition("/")
+            kept[kind][name] = value
+        learner.load(kept["local"])
+        if kept["learner"]:
+            learner.restore(kept["learner"])
+        self.control.own = kept["control"]
+
+    def _learner(self, totals: Counts, rounds: int | None = None) -> Learner:
+        """The learner; a new one goes on from what the site had after `rounds` rounds (None: the last)."""
         if self.learner is None:
             data = self._data
             self.pipeline.agree(totals)
@@ -168,16 +200,17 @@ class SiteRun:
             self.learner = self.pipeline.learner(data, self.job.training, self.site) or TorchLearner(
                 self.pipeline, data, self.job.training, self.site.device
             )
+            self._restore(self.learner, rounds)
         return self.learner
 
-    def _plan(self, order: Order) -> RoundPlan:
+    def _plan(self, round_: int, global_control: Weights | None) -> RoundPlan:
         workflow = self.job.workflow
         return RoundPlan(
-            round=order.round,
+            round=round_,
             rounds=workflow.rounds,
-            seed=seed_for(self.job, self.site.name, order.round),
+            seed=seed_for(self.job, self.site.name, round_),
             proximal_mu=0.0 if isinstance(workflow, Scaffold | Cyclic) else workflow.proximal_mu,
-            control=self.control.correction(order.control) if order.control is not None else None,
+            control=None if global_control is None else self.control.correction(global_control),
             stop=self.stop,
         )
 

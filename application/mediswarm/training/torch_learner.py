@@ -89,6 +89,30 @@ class TorchLearner(Learner):
             answers.append(targets)
         return Predictions(torch.cat(outputs), torch.cat(answers), loss_sum / len(cases))
 
+    def state(self) -> Weights:
+        if self.training.optimizer.state == "reset":
+            return {}
+        state = {
+            f"{index}.{name}": value
+            for index, values in self.optimizer.state_dict()["state"].items()
+            for name, value in values.items()
+            if isinstance(value, torch.Tensor)
+        }
+        if self.scaler.is_enabled():
+            state["scale"] = torch.tensor(self.scaler.get_scale())
+        return state
+
+    def restore(self, state: Weights) -> None:
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in state.items():
+            index, _, name = key.partition(".")
+            if name:
+                moments.setdefault(int(index), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        if "scale" in state and self.scaler.is_enabled():
+            self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": float(state["scale"])})
+
     def _not_finite(self, loss: float, round_: int) -> RunFailed:
         """What a loss that is no finite number comes from: the data, or else the training."""
         bad = sum(

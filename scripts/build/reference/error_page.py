@@ -39,6 +39,11 @@ SERIES = {
     "A": "Models on disk",
     "E": "Evaluation",
     "H": "The machine",
+    "F": "Federations and provisioning",
+    "K": "Startup kits",
+    "I": "Images",
+    "N": "Running nodes and the network",
+    "S": "Sessions and runs in a federation",
 }
 
 _BRANCH = re.compile(r"[├└]── (\w+) +exit \d+ +(.+)")

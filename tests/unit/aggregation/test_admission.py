@@ -121,7 +121,7 @@ def test_the_start_quorum_counts_sites_that_cannot_come(
     with pytest.raises(RunFailed) as caught:
         admitted(job, said, refusals)
     assert caught.value.code == "MS-R002"
-    assert "2 of 3 sites are ready" in caught.value.message
+    assert "2 of 3 sites answered, 3 needed" in caught.value.message
     assert f"berlin (MS-D110: {ERROR_CODES['MS-D110'].title})" in caught.value.message
 
 
@@ -143,7 +143,7 @@ def test_a_start_quorum_above_the_number_of_sites_is_not_lowered(make_job: Any, 
     with pytest.raises(RunFailed) as caught:
         admitted(job, {"aachen": introduce(job), "berlin": introduce(job)})
     assert caught.value.code == "MS-R002"
-    assert "2 of 2 sites are ready, the start quorum is 3" in caught.value.message
+    assert "start quorum 3: 2 of 2 sites answered, 3 needed" in caught.value.message
 
 
 def test_a_round_quorum_that_those_admitted_cannot_meet_ends_the_run_before_training(

@@ -14,7 +14,7 @@ CODE = re.compile(r"MS-[A-Z]\d{3}")
 
 def _sources(root: Path) -> Iterator[Path]:
     for file in sorted((root / "application" / "mediswarm").rglob("*.py")):
-        if file.name != "error_codes.py":
+        if file.parent.name != "error_codes":
             yield file
 
 

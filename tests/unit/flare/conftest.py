@@ -13,6 +13,9 @@ import pytest
 class Workspace:
     root: Path
 
+    def get_root_dir(self) -> str:
+        return str(self.root)
+
     def get_app_dir(self, job_id: str) -> str:
         return str(self.root / job_id / "app")
 

@@ -13,9 +13,11 @@ import yaml
 from mediswarm.errors import JobError
 from mediswarm.flare.build_job import build_job
 from mediswarm.flare.job_folder import deployed_job
+from mediswarm.flare.segment import Segment
 from mediswarm.spec import load_job
 from mediswarm.spec.catalogue import JOBS, job_folders
 
+SEGMENT = Segment(2, 5, ("aachen", "berlin"))
 INSTALLED = [folder for folder in job_folders() if not load_job(folder).ships_code]
 
 
@@ -26,7 +28,7 @@ def files_of(folder: Path) -> set[str]:
 @pytest.mark.parametrize("folder", INSTALLED, ids=lambda folder: folder.name)
 def test_the_job_of_an_installed_pipeline_ships_no_code(folder: Path, tmp_path: Path) -> None:
     job = load_job(folder)
-    built = build_job(job, tmp_path, 3, "run-1")
+    built = build_job(job, tmp_path, "run-1", SEGMENT)
     assert not list(built.rglob("custom"))
     names = files_of(built)
     assert {Path(name).suffix for name in names} <= {".json", ".yml", ".txt"}
@@ -39,27 +41,39 @@ def test_the_job_of_an_installed_pipeline_ships_no_code(folder: Path, tmp_path: 
     )
     (workflow,) = server["workflows"]
     assert workflow["path"].startswith("mediswarm.flare.")
-    assert workflow["args"] == {"job": job.name, "run_id": "run-1"}
+    assert workflow["args"] == {
+        "job": job.name,
+        "run_id": "run-1",
+        "segment": 2,
+        "rounds": 5,
+        "sites": ["aachen", "berlin"],
+    }
     (entry,) = client["executors"]
     assert entry["executor"]["path"].startswith("mediswarm.flare.")
-    assert entry["executor"]["args"] == {"job": job.name}
+    assert entry["executor"]["args"] == {"job": job.name, "run_id": "run-1"}
 
 
 def test_a_pipeline_file_of_the_job_travels_as_custom_code(tmp_path: Path) -> None:
     job = load_job(JOBS / "minimal_training_pytorch_cnn")
-    names = files_of(build_job(job, tmp_path, 3, "run-1"))
+    names = files_of(build_job(job, tmp_path, "run-1", SEGMENT))
     assert f"app/custom/{job.name}/pipeline.py" in names
     assert f"app/custom/{job.name}/job.yml" in names
     assert not any(name.startswith(f"app/config/{job.name}") for name in names)
 
 
-@pytest.mark.parametrize(("quorum", "clients"), [("all", 3), (2, 2)])
-def test_nvflare_starts_with_the_start_quorum(
-    quorum: Any, clients: int, make_job: Any, tmp_path: Path
+def test_a_segment_goes_to_its_sites_and_leaves_quorums_to_the_controller(
+    make_job: Any, tmp_path: Path
 ) -> None:
-    job = make_job(workflow={"name": "fedavg", "rounds": 1, "start_quorum": quorum})
-    meta = json.loads((build_job(job, tmp_path / "built", 3, "run-1") / "meta.json").read_text())
-    assert (meta["name"], meta["min_clients"]) == (job.name, clients)
+    job = make_job(workflow={"name": "fedavg", "rounds": 1, "start_quorum": 2, "round_budget": 90})
+    built = build_job(job, tmp_path / "built", "run-1", SEGMENT)
+    meta = json.loads((built / "meta.json").read_text())
+    assert (meta["name"], meta["min_clients"]) == ("run-1-2", 1)
+    assert meta["deploy_map"] == {"app": ["server", "aachen", "berlin"]}
+    for side in ("server", "client"):
+        config = json.loads((built / "app" / "config" / f"config_fed_{side}.json").read_text())
+        patience = {key: value for key, value in config.items() if key.endswith("_timeout")}
+        assert patience
+        assert set(patience.values()) == {90.0}
 
 
 @pytest.mark.parametrize("name", ["minimal_training_pytorch_cnn", "linear_transcriptome"])
@@ -69,7 +83,7 @@ def test_the_deployed_job_is_the_job(name: str, context: Any, tmp_path: Path) ->
         shutil.rmtree(tmp_path / "built", ignore_errors=True)
         shutil.rmtree(context.root, ignore_errors=True)
         shutil.copytree(
-            build_job(which, tmp_path / "built", 3, "run-1") / "app", context.root / "job-1" / "app"
+            build_job(which, tmp_path / "built", "run-1", SEGMENT) / "app", context.root / "job-1" / "app"
         )
         found = deployed_job(context, name)
         assert (found.hash, found.workflow) == (which.hash, which.workflow)
@@ -87,7 +101,7 @@ def test_code_outside_custom_is_refused(context: Any) -> None:
 
 def test_a_changed_job_file_has_another_hash(context: Any, tmp_path: Path) -> None:
     job = load_job(JOBS / "linear_transcriptome")
-    shutil.copytree(build_job(job, tmp_path / "built", 3, "run-1") / "app", context.root / "job-1" / "app")
+    shutil.copytree(build_job(job, tmp_path / "built", "run-1", SEGMENT) / "app", context.root / "job-1" / "app")
     deployed = context.root / "job-1" / "app" / "config" / job.name
     document = yaml.safe_load((deployed / "job.yml").read_text())
     document["workflow"]["rounds"] += 1

@@ -15,7 +15,7 @@ from nvflare.fuel.utils import fobs
 from mediswarm.error_codes import ERROR_CODES
 from mediswarm.errors import RunCrashed, RunFailed, RunTimedOut
 from mediswarm.flare.messages import error_in, pack, pack_error, register_tensors, unpack
-from mediswarm.flare.round_controller import require_quorum
+from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, JudgeOrder, Order
 
 WEIGHTS = {
@@ -111,7 +111,8 @@ SITES = ["aachen", "berlin", "cork"]
         ({"berlin": "MS-H003"}, 2, None),
         ({"berlin": "MS-H003"}, "all", RunFailed("MS-R002", "")),
         ({"berlin": "MS-R005"}, "all", RunTimedOut("MS-R005", "")),
-        ({"berlin": "MS-R005", "cork": "MS-R006"}, 2, RunFailed("MS-R002", "")),
+        ({"berlin": "MS-R005", "cork": "MS-R006"}, 2, RunCrashed("MS-R006", "")),
+        ({"berlin": "MS-R005", "cork": "MS-H003"}, 2, RunFailed("MS-R002", "")),
     ],
     ids=str,
 )

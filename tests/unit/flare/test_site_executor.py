@@ -33,7 +33,7 @@ def ask(
 
 
 def test_a_round_at_a_site(job_folder: Path, context: Any) -> None:
-    executor = SiteExecutor(NAME)
+    executor = SiteExecutor(NAME, "run-1")
     said = unpack(Introduction, ask(executor, INTRODUCE, Shareable(), context))
     assert said.cases == {"train": 60, "validation": 30, "test": 30}
     run = executor._run
@@ -47,7 +47,7 @@ def test_a_round_at_a_site(job_folder: Path, context: Any) -> None:
     judge = JudgeOrder(weights, said.statistics, keep_predictions=True)
     judged = unpack(Judgement, ask(executor, JUDGE, pack(judge), context))
     assert judged.test["cases"] == [30.0]
-    kept = context.root / "job-1" / "mediswarm" / "predictions" / "test.csv"
+    kept = context.root / "runs" / "run-1" / "predictions" / "test.csv"
     assert len(kept.read_text().splitlines()) == 31
 
 
@@ -73,10 +73,10 @@ def test_of_an_error_only_its_code_leaves(
     file.write_text(text)
     if code is None:
         with pytest.raises(KeyboardInterrupt):
-            ask(SiteExecutor(NAME), INTRODUCE, Shareable(), context)
+            ask(SiteExecutor(NAME, "run-1"), INTRODUCE, Shareable(), context)
         return
     with caplog.at_level(logging.ERROR):
-        answer = ask(SiteExecutor(NAME), INTRODUCE, Shareable(), context)
+        answer = ask(SiteExecutor(NAME, "run-1"), INTRODUCE, Shareable(), context)
     assert error_in(answer) == code
     assert "4711" not in repr(dict(answer))
     assert "secret" not in repr(dict(answer))
@@ -85,15 +85,15 @@ def test_of_an_error_only_its_code_leaves(
 
 
 def test_a_job_that_is_not_there_is_a_code_too(context: Any) -> None:
-    assert error_in(ask(SiteExecutor(NAME), INTRODUCE, Shareable(), context)) == "MS-J001"
+    assert error_in(ask(SiteExecutor(NAME, "run-1"), INTRODUCE, Shareable(), context)) == "MS-J001"
 
 
 def test_an_unknown_task_is_a_code_too(job_folder: Path, context: Any) -> None:
-    assert error_in(ask(SiteExecutor(NAME), "steal", Shareable(), context)) == "MS-R001"
+    assert error_in(ask(SiteExecutor(NAME, "run-1"), "steal", Shareable(), context)) == "MS-R001"
 
 
 def test_a_stopped_round_says_so(job_folder: Path, context: Any) -> None:
-    executor, signal = SiteExecutor(NAME), Signal()
+    executor, signal = SiteExecutor(NAME, "run-1"), Signal()
     said = unpack(Introduction, ask(executor, INTRODUCE, Shareable(), context, signal))
     run = executor._run
     assert run is not None

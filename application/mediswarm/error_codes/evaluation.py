@@ -1,0 +1,42 @@
+"""Codes of evaluation."""
+
+from __future__ import annotations
+
+from mediswarm.error_codes.code import ErrorCode
+
+CODES: dict[str, ErrorCode] = {
+    # evaluation
+    "MS-E001": ErrorCode(
+        "A predictions file cannot be read",
+        "Evaluate again, so that the site writes the file anew.",
+    ),
+    "MS-E002": ErrorCode(
+        "A predictions file has other columns than the pipeline's classes ask for",
+        "Evaluate it with the job that wrote it; classes and their order must be the same.",
+    ),
+    "MS-E003": ErrorCode(
+        "Predictions are not probabilities",
+        "Check that the model did not diverge and that the pipeline's predict() returns probabilities; "
+        "do not edit the file by hand.",
+    ),
+    "MS-E004": ErrorCode(
+        "A target in a predictions file is not a class index",
+        "Evaluate with the job that wrote the file; targets count from 0 in the order of its classes.",
+    ),
+    "MS-E005": ErrorCode(
+        "A case stands twice in a predictions file",
+        "Give the case one id in one split; then evaluate again.",
+    ),
+    "MS-E006": ErrorCode(
+        "Two models were judged on different cases",
+        "Evaluate both models on the same split of the same data; then compare again.",
+    ),
+    "MS-E007": ErrorCode(
+        "The same result stands twice",
+        "Give each site, method and metric once; remove the superseded evaluation.",
+    ),
+    "MS-E008": ErrorCode(
+        "A run directory holds no successful run",
+        "Give the directory of a run that succeeded; the error of one that did not stands in its run.json.",
+    ),
+}

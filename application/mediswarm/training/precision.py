@@ -1,0 +1,65 @@
+"""In which precision weights and updates travel; both ends compute in float32.
+
+Halves are a third option between full precision and quantisation: they halve
+the bytes and need no state. float16 has few exponents, and differences after a
+round are small: every tensor is scaled by a power of two to just below its
+greatest value, as in mixed precision training (Micikevicius et al., 2018).
+bfloat16 has float32's range and travels as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+
+from mediswarm.pipelines.learner import Weights
+
+Precision = Literal["float32", "float16", "bfloat16"]
+SCALES = "mediswarm.scales"
+"""Name of the tensor that holds the exponents of all scaled tensors, in the order of their names."""
+
+_TARGET_EXPONENT = 14  # 2**15 is the greatest power of two that float16 holds
+
+
+def narrow(weights: Weights, precision: Precision) -> Weights:
+    """What travels instead of `weights`; only float32 tensors change."""
+    if precision == "float32":
+        return weights
+    if precision == "bfloat16":
+        return {name: value.bfloat16() if _wide(value) else value for name, value in weights.items()}
+    exponents = {name: _exponent(weights[name]) for name in sorted(weights) if _wide(weights[name])}
+    narrowed = {
+        name: torch.ldexp(value, torch.tensor(-exponents[name])).half() if name in exponents else value
+        for name, value in weights.items()
+    }
+    return narrowed | {SCALES: torch.tensor(list(exponents.values()), dtype=torch.int32)}
+
+
+def widen(received: Weights) -> Weights:
+    """The float32 tensors of what :func:`narrow` gave."""
+    halves = [name for name in sorted(received) if received[name].dtype == torch.float16]
+    scales = received.get(SCALES)
+    exponents = dict(zip(halves, scales.tolist(), strict=True)) if scales is not None else {}
+    return {
+        name: torch.ldexp(value.float(), torch.tensor(exponents.get(name, 0)))
+        if value.dtype in (torch.float16, torch.bfloat16)
+        else value
+        for name, value in received.items()
+        if name != SCALES
+    }
+
+
+def bytes_of(weights: Weights | None) -> int:
+    """Bytes of the tensors as they travel, without framing and encryption."""
+    return sum(value.numel() * value.element_size() for value in (weights or {}).values())
+
+
+def _wide(value: torch.Tensor) -> bool:
+    return value.dtype == torch.float32
+
+
+def _exponent(value: torch.Tensor) -> int:
+    greatest = float(value.abs().max()) if value.numel() else 0.0
+    return math.frexp(greatest)[1] - _TARGET_EXPONENT if greatest and math.isfinite(greatest) else 0
