@@ -21,13 +21,13 @@ make_environment() {
     local python="${PYTHON:-python3}" wanted
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
         fail "Python 3.10 or newer is needed" "install it, or set PYTHON to one, for example PYTHON=python3.11"
-    wanted="$(cat docker_config/requirements.lock docker_config/requirements-cuda.lock pyproject.toml | sha256sum)"
+    wanted="$(cat docker_config/requirements*.lock pyproject.toml | sha256sum)"
     [[ -f .venv/.complete && "$(cat .venv/.complete)" == "$wanted" ]] && return
     printf 'installing into .venv (a few minutes the first time)\n' >&2
     "$python" -m venv --clear .venv ||
         fail "the virtual environment could not be made" "on Debian and Ubuntu: apt-get install python3-venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-        --requirement docker_config/requirements.lock
+        --requirement docker_config/requirements.lock --requirement docker_config/requirements-dev.lock
     # torch's public build for Linux needs NVIDIA's libraries beside it, its CPU build does not
     if .venv/bin/python -c 'from importlib.metadata import requires; import sys
 sys.exit(not any(name.startswith("nvidia") for name in requires("torch")))'; then

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import pytest
 import yaml
 
 from mediswarm.spec import Job, load_job
+from mediswarm.spec.federation import Federation
 
 JOBS = Path(__file__).parents[1] / "application" / "jobs"
 
 MakeJob = Callable[..., Job]
+MakeFederation = Callable[..., Path]
 
 
 @pytest.fixture
@@ -43,5 +45,37 @@ def make_job(tmp_path: Path) -> MakeJob:
         document = yaml.safe_load((folder / "job.yml").read_text())
         (folder / "job.yml").write_text(yaml.safe_dump(document | sections))
         return load_job(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_federation(tmp_path_factory: pytest.TempPathFactory) -> MakeFederation:
+    """Real startup kits: `make_federation(sites=["site-1"], port=…)` gives the folder of the kits.
+
+    It holds a folder `localhost` (server), one for each site, and `admin@example.org`. Sites run the
+    code that jobs bring along, unless `allow_job_code` is False; other sections replace the file's.
+    """
+    from mediswarm.provision.provisioning import provision
+
+    def make(
+        server: str = "localhost",
+        port: int = 8002,
+        sites: Sequence[str] = ("site-1", "site-2"),
+        allow_job_code: bool = True,
+        out: Path | None = None,
+        **sections: Any,
+    ) -> Path:
+        document = {
+            "name": "test",
+            "server": {"name": server, "organisation": "example", "port": port},
+            "sites": [
+                {"name": name, "organisation": "example", "allow_job_code": allow_job_code} for name in sites
+            ],
+            "admins": [{"name": "admin@example.org", "organisation": "example"}],
+            "images": {"sites": "mediswarm/cifar10:test"},
+        }
+        federation = Federation.model_validate(document | sections)
+        return provision(federation, out or tmp_path_factory.mktemp("federation")).kits
 
     return make

@@ -2,10 +2,11 @@
 
     pip install uv && python scripts/build/lock_dependencies.py
 
-Two files come out, because torch exists in two legitimate builds. Both satisfy
-``docker_config/requirements.lock``; the public build for Linux needs NVIDIA's
-libraries beside it, which stand in ``docker_config/requirements-cuda.lock`` and
-are installed only where that build is.
+Three files come out in ``docker_config``: ``requirements.lock`` is what MediSwarm
+runs with, and all that goes into an image; ``requirements-dev.lock`` is what the
+tests and checks need besides. The public build of torch for Linux needs NVIDIA's
+libraries beside it; they stand in ``requirements-cuda.lock`` and are installed
+only where that build is. Either build of torch satisfies the first file.
 """
 
 from __future__ import annotations
@@ -26,29 +27,35 @@ CUDA_ONLY = re.compile(r"^(nvidia-|cuda-|triton==)")
 
 
 def main() -> None:
-    """Resolve, split, and write both files."""
-    with tempfile.TemporaryDirectory() as folder:
-        constraint, resolved = Path(folder) / "constraint.txt", Path(folder) / "resolved.txt"
+    """Resolve twice, with and without what the tests need, and write the files."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        constraint = folder / "torch.txt"
         constraint.write_text(f"torch=={TORCH}\n")
-        command = [
-            sys.executable,
-            "-m",
-            "uv",
-            "pip",
-            "compile",
-            "-q",
-            "--universal",
-            "--python-version",
-            "3.10",
-        ]
-        command += ["--generate-hashes", "--no-annotate", "--no-header", "--extra", "dev", "pyproject.toml"]
-        subprocess.run([*command, "-c", str(constraint), "-o", str(resolved)], cwd=ROOT, check=True)
-        entries = re.split(r"\n(?=\S)", resolved.read_text().strip())
-    cuda = [entry for entry in entries if CUDA_ONLY.match(entry)]
-    other = [_with_cpu_builds(entry) for entry in entries if not CUDA_ONLY.match(entry)]
+        everything = _resolved(folder / "all.txt", constraint, "--extra", "dev")
+        runtime = {_pin(entry) for entry in _resolved(folder / "runtime.txt", folder / "all.txt")}
+    cuda = [entry for entry in everything if CUDA_ONLY.match(entry)]
+    other = [_with_cpu_builds(entry) for entry in everything if not CUDA_ONLY.match(entry)]
+    _write("requirements.lock", [entry for entry in other if _pin(entry) in runtime])
+    _write("requirements-dev.lock", [entry for entry in other if _pin(entry) not in runtime])
+    _write("requirements-cuda.lock", cuda)
+
+
+def _resolved(out: Path, constraint: Path, *extra: str) -> list[str]:
+    """One entry for each package: its pin, its marker and its hashes."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "-q", "--universal", "--python-version", "3.10"]
+    command += ["--generate-hashes", "--no-annotate", "--no-header", *extra, "pyproject.toml"]
+    subprocess.run([*command, "-c", str(constraint), "-o", str(out)], cwd=ROOT, check=True)
+    return re.split(r"\n(?=\S)", out.read_text().strip())
+
+
+def _pin(entry: str) -> str:
+    return entry.split(maxsplit=1)[0]
+
+
+def _write(name: str, entries: list[str]) -> None:
     header = "# Written by scripts/build/lock_dependencies.py; do not edit.\n"
-    (ROOT / "docker_config" / "requirements.lock").write_text(header + "\n".join(other) + "\n")
-    (ROOT / "docker_config" / "requirements-cuda.lock").write_text(header + "\n".join(cuda) + "\n")
+    (ROOT / "docker_config" / name).write_text(header + "\n".join(entries) + "\n")
 
 
 def _with_cpu_builds(entry: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mediswarm.errors import ArtefactError
 from mediswarm.pipelines.counts import Counts
-from mediswarm.training.artefact import write_whole
+from mediswarm.spec.whole_file import write_whole
 
 STATE_FILE = "state.json"
 

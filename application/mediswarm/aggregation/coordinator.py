@@ -17,7 +17,7 @@ from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, Job
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
 from mediswarm.training.model_store import ModelStore
-from mediswarm.training.precision import narrow, widen
+from mediswarm.training.precision import narrow, widened
 from mediswarm.training.shared_weights import digest_of
 from mediswarm.training.site_run import initial_weights, shared_of
 
@@ -99,8 +99,10 @@ class Coordinator:
         """
         if self._validates and not contribution.metrics:
             raise ContractError("MS-C004", f"site {site} sent no metrics in round {contribution.round}")
-        control = None if contribution.control is None else widen(contribution.control)
-        weight = self.strategy.add(replace(contribution, update=widen(contribution.update), control=control))
+        control = None if contribution.control is None else widened(contribution.control)
+        weight = self.strategy.add(
+            replace(contribution, update=widened(contribution.update), control=control)
+        )
         self.ledger.contributed(site, contribution, weight)
         if contribution.metrics:
             self.received[site] = Judgement(contribution.metrics)

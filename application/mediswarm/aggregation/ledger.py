@@ -8,22 +8,21 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mediswarm import __version__
 from mediswarm.aggregation.continuation import written_contributions, written_record
 from mediswarm.aggregation.quorum import require_quorum
-from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, RunTimedOut
+from mediswarm.errors import MediSwarmError, RunFailed
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import add_counts
 from mediswarm.spec import Job
-from mediswarm.training.artefact import write_whole
+from mediswarm.spec.outcome import State, now, state_of
+from mediswarm.spec.whole_file import write_whole
 from mediswarm.training.crossing import Contribution, Introduction, Judgement
 
 Watch = Callable[[dict[str, Any]], None]
-State = Literal["running", "succeeded", "failed", "crashed", "timed out", "stopped"]
 COLUMNS = (
     "round", "site", "state", "reason", "cases", "steps", "weight", "loss", "validate_s", "train_s",
     "received_bytes", "sent_bytes", "metric",
@@ -301,16 +300,3 @@ class Ledger:
     def _end_segment(self, state: str, error: dict[str, Any] | None) -> None:
         if self.segments:
             self.segments[-1] |= {"ended": now(), "state": state, "error": error["code"] if error else None}
-
-
-def state_of(error: MediSwarmError) -> State:
-    """The name of the end that an error makes."""
-    if error.code == "MS-R007":
-        return "stopped"
-    states: dict[int, State] = {RunCrashed.exit_code: "crashed", RunTimedOut.exit_code: "timed out"}
-    return states.get(error.exit_code, "failed")
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601 to the millisecond."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

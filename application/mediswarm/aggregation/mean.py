@@ -1,4 +1,4 @@
-"""Weighted mean of named tensors, one contribution at a time."""
+"""Weighted mean of named tensors."""
 
 from __future__ import annotations
 
@@ -6,36 +6,31 @@ import torch
 
 from mediswarm.errors import ContractError
 from mediswarm.pipelines.learner import Weights
+from mediswarm.training.tensor_views import Tensors
 
 
 class WeightedMean:
-    """A running weighted mean.
+    """A weighted mean of contributions.
 
-    Sums are kept in float64: memory is that of two models whatever the number of
-    sites, and the order in which contributions arrive changes nothing that
-    survives the rounding back to float32. The memory is used again in the next round.
+    They are kept as they came, in a real federation on disk, and summed tensor by tensor at
+    the end: beside the result there is memory for one tensor, whatever the number of sites.
+    Sums are float64: the order in which contributions arrive changes nothing that survives
+    the rounding back to float32.
     """
 
     def __init__(self, like: Weights) -> None:
         """`like` has the names, shapes and types that every contribution must have."""
         self._like = like
-        self._sums: Weights = {}
-        self.weight = 0.0
+        self._terms: list[tuple[Tensors, float]] = []
 
-    def add(self, values: Weights, weight: float) -> None:
-        """Take one contribution into the mean.
+    def add(self, values: Tensors, weight: float) -> None:
+        """Take one contribution into the mean; it must not be written to afterwards.
 
         Raises:
             ContractError: MS-C003 when names or shapes are others; nothing of it is taken then.
         """
         require_fit(values, self._like)
-        if not self._sums:
-            self._sums = {
-                name: torch.zeros(value.shape, dtype=torch.float64) for name, value in self._like.items()
-            }
-        for name, value in values.items():
-            self._sums[name].add_(value, alpha=weight)
-        self.weight += weight
+        self._terms.append((values, weight))
 
     def drain(self) -> Weights:
         """The mean in the types of `like` (integers rounded), and start anew; it belongs to the caller.
@@ -43,18 +38,20 @@ class WeightedMean:
         Raises:
             ContractError: MS-C005 when nothing of any weight was added.
         """
-        if self.weight == 0:
+        terms, self._terms = self._terms, []
+        weight = sum(share for _, share in terms)
+        if weight == 0:
             raise ContractError("MS-C005", "all contributions of the round have weight 0")
-        mean = {
-            name: _cast(total.div_(self.weight), self._like[name].dtype) for name, total in self._sums.items()
-        }
-        for total in self._sums.values():
-            total.zero_()
-        self.weight = 0.0
+        mean = {}
+        for name, like in self._like.items():
+            total = torch.zeros(like.shape, dtype=torch.float64)
+            for values, share in terms:
+                total.add_(values[name], alpha=share)
+            mean[name] = _cast(total.div_(weight), like.dtype)
         return mean
 
 
-def require_fit(values: Weights, like: Weights) -> None:
+def require_fit(values: Tensors, like: Weights) -> None:
     """Compare names and shapes; torch would stretch a wrong shape in silence.
 
     Raises:
@@ -63,10 +60,11 @@ def require_fit(values: Weights, like: Weights) -> None:
     for name in sorted(values.keys() | like.keys()):
         if name not in values or name not in like:
             raise ContractError("MS-C003", f"a contribution and the model differ in having parameter {name}")
-        if values[name].shape != like[name].shape:
+        shape = values[name].shape
+        if shape != like[name].shape:
             raise ContractError(
                 "MS-C003",
-                f"a contribution has parameter {name} of shape {tuple(values[name].shape)}, "
+                f"a contribution has parameter {name} of shape {tuple(shape)}, "
                 f"the model {tuple(like[name].shape)}",
             )
 

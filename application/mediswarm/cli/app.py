@@ -9,7 +9,23 @@ import sys
 import typer
 
 from mediswarm import __version__
-from mediswarm.cli import check, demo, doctor, job, simulate, train
+from mediswarm.cli import (
+    check,
+    demo,
+    doctor,
+    image,
+    job,
+    kit,
+    node,
+    preflight,
+    provision,
+    runs,
+    simulate,
+    submit,
+    supervise,
+    train,
+)
+from mediswarm.cli.operator import LeftRunning
 from mediswarm.cli.unforeseen import explained
 from mediswarm.errors import MediSwarmError
 
@@ -19,12 +35,25 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(image.app, name="image")
 app.add_typer(job.app, name="job")
+app.add_typer(kit.app, name="kit")
+app.add_typer(node.app, name="node")
+app.command("provision")(provision.provision)
 app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("preflight")(preflight.preflight)
+app.command("submit")(submit.submit)
+app.command("status")(runs.status)
+app.command("logs")(runs.logs)
+app.command("abort")(runs.abort)
+app.command("resume")(runs.resume)
+app.command("fetch")(runs.fetch)
+app.command("list")(runs.list_)
+app.command("supervise")(supervise.supervise)
 
 
 _INTERRUPTED = 130
@@ -55,7 +84,7 @@ def main() -> None:
     except MediSwarmError as error:
         sys.exit(_said(error))
     except SystemExit as end:
-        if end.code == _INTERRUPTED:
+        if end.code == _INTERRUPTED and not isinstance(end.__context__, LeftRunning):
             typer.echo("stopped; nothing of the run is running any more", err=True)
         raise
     except Exception as error:  # noqa: BLE001 - the last net: a user never sees a stack trace

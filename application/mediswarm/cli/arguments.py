@@ -82,7 +82,7 @@ def sites_of(pipeline: Pipeline[Any], data_dir: Path | None, wanted: str | None)
         UsageError: MS-U002 for a site that is not there, or when there is none; MS-U004 for a
             list with a gap, MS-U005 for a name that no site can have, or that stands twice.
     """
-    from mediswarm.pipelines.site_name import require_site_names
+    from mediswarm.spec.site_name import require_site_names
 
     there = pipeline.sites(data_dir)
     named = there if wanted is None else [name.strip() for name in wanted.split(",")]

@@ -77,6 +77,12 @@ class RunView:
             if not self.console.is_terminal:
                 self._say(f"round {event['round'] + 1} of {self.rounds}  {score}  {event['seconds']:.1f} s")
 
+    def note(self, text: str) -> None:
+        """Show what the run waits for."""
+        if text and not self.console.is_terminal:
+            self._say(text)
+        self._note(text)
+
     def _note(self, text: str) -> None:
         self.progress.update(self.bar, note=text)
 

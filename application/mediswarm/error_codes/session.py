@@ -33,7 +33,9 @@ CODES: dict[str, ErrorCode] = {
         "The server could not do what was asked", "Try again; if it stays so, read the server's log."
     ),
     # runs of the operator
-    "MS-S010": ErrorCode("There is no such run", "See `mediswarm list` for the runs of this state directory."),
+    "MS-S010": ErrorCode(
+        "There is no such run", "See `mediswarm list` for the runs of this state directory."
+    ),
     "MS-S011": ErrorCode(
         "Another supervisor looks after these runs already",
         "Nothing to do; or stop the other one, or use a state directory of its own (--state).",

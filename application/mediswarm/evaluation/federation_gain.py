@@ -21,7 +21,8 @@ from mediswarm.evaluation.report import write_report
 from mediswarm.evaluation.result import FEDERATED, LOCAL, Difference, Result
 from mediswarm.evaluation.roc import roc_curves
 from mediswarm.evaluation.run_folder import read_run
-from mediswarm.flare.simulator import simulate, threads_of_each
+from mediswarm.flare.process_environment import threads_of_each
+from mediswarm.flare.simulator import simulate
 from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.classification import ClassificationPipeline
 from mediswarm.pipelines.find import load_pipeline

@@ -21,13 +21,10 @@ REQUEST_INTERVAL_S = 0.05
 """How often a site asks for its next task; NVFlare's default of 2 s dominates short rounds."""
 
 _LOST = {"dead_client_grace_period": 15.0}
-"""Seconds in which a site that its server reported gone may still show a sign of life; sites beat every 10 s."""
+"""Seconds in which a site that was reported gone may still show a sign of life; sites beat every 10 s."""
 
-_TRANSFER = {"tensor_download_chunk_size": 8 << 20}
+_TRANSFER = {"tensor_download_chunk_size": 4 << 20}
 """Bytes of tensors that NVFlare asks for at once; with its 2 MiB a large model takes many small questions."""
-
-ALLOWED_CLASSES = ["mediswarm.flare."]
-"""What `class_allow_list` must hold at sites and server; these classes take a job's name, no code."""
 
 
 def build_job(job: Job, target: Path, run_id: str, segment: Segment) -> Path:

@@ -21,6 +21,7 @@ from nvflare.fuel.utils import fobs
 from nvflare.fuel.utils.fobs import FOBSContextKey
 
 from mediswarm.errors import RunCrashed
+from mediswarm.training.tensor_views import TensorView
 
 T = TypeVar("T")
 _ERROR = "mediswarm_error"
@@ -48,14 +49,15 @@ def receive_on_disk(fl_ctx: FLContext, folder: Path) -> None:
         cell.update_fobs_context(context)
 
 
-def at_hand(tensors: Any) -> Any:
-    """Named tensors, read from disk where they wait there; the files go with the last reference."""
-    if tensors is None:
-        return None
-    return {
-        name: value if isinstance(value, torch.Tensor) else value.materialize()
-        for name, value in tensors.items()
-    }
+def at_hand(tensors: Any) -> TensorView:
+    """Named tensors, each read when it is asked for if it waits on disk; the files go with the view."""
+
+    def read(name: str) -> torch.Tensor:
+        value = tensors[name]
+        tensor: torch.Tensor = value if isinstance(value, torch.Tensor) else value.materialize()
+        return tensor
+
+    return TensorView(list(tensors), read)
 
 
 def pack(value: Any) -> Shareable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Segment:
-    """Which part of a run one NVFlare job does: at most `rounds` rounds, at `sites`, from the committed model.
+    """What of a run one NVFlare job does: at most `rounds` rounds at `sites`, from the committed model.
 
     Segments are numbered from 0.
     """

@@ -53,7 +53,8 @@ class ServerRounds(RoundController):
 
         def accept(site: str, answer: Shareable) -> None:
             said = unpack(Contribution, answer)
-            centre.accept(site, replace(said, update=at_hand(said.update), control=at_hand(said.control)))
+            control = None if said.control is None else at_hand(said.control)
+            centre.accept(site, replace(said, update=at_hand(said.update), control=control))
 
         end = min(job.workflow.rounds, centre.model + self.rounds)
         for round_ in range(centre.model, end):

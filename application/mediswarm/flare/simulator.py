@@ -12,17 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mediswarm.aggregation.ledger import now, state_of
 from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, error_from_dict
-from mediswarm.flare.build_job import ALLOWED_CLASSES, build_job
+from mediswarm.flare.build_job import build_job
 from mediswarm.flare.job_folder import run_in_workspace
 from mediswarm.flare.process_environment import KEEP_MEMORY, thread_limits, threads_of_each
 from mediswarm.flare.process_family import dead_sites, simulator_started
 from mediswarm.flare.segment import Segment
 from mediswarm.flare.site_settings import environment_of
 from mediswarm.spec import Job
+from mediswarm.spec.kit import ALLOWED_CLASSES
+from mediswarm.spec.outcome import now, state_of
 from mediswarm.spec.site_name import require_site_names
-from mediswarm.training.artefact import write_whole
+from mediswarm.spec.whole_file import write_whole
 
 Watch = Callable[[dict[str, Any]], None]
 
@@ -95,7 +96,7 @@ def _allow_our_components(workspace: Path) -> None:
     local = workspace / "local"
     local.mkdir(parents=True)
     (local / "resources.json").write_text(
-        json.dumps({"format_version": 2, "class_allow_list": ALLOWED_CLASSES})
+        json.dumps({"format_version": 2, "class_allow_list": list(ALLOWED_CLASSES)})
     )
 
 

@@ -199,7 +199,7 @@ class SwarmExecutor(SiteExecutor):
         if not (run.run_dir / "best").is_dir() or store.find("best").round != order.model:
             ask = pack(ModelRequest(order.model, master=True))
             reply = self._request(run, order.holder, MODEL_TOPIC, ask, ModelReply, "weights", fl_ctx)
-            store.take_best(at_hand(reply.weights), order.model, reply.value)
+            store.take_best(dict(at_hand(reply.weights)), order.model, reply.value)
         best = store.load("best")
         return {name: best[name] for name in self._weights}
 

@@ -52,7 +52,7 @@ class SwarmReport:
 class AggregateOrder:
     """The server's order to the aggregator to end a round with the updates of `sites`.
 
-    `promote` is the value of the selection metric of the round's received model, when that is the best so far.
+    `promote` is the value of the selection metric of the model the round received, when that is the best.
     """
 
     round: int

@@ -14,6 +14,7 @@ from mediswarm.aggregation.interface import weight_of
 from mediswarm.aggregation.mean import require_fit
 from mediswarm.pipelines.learner import Weights
 from mediswarm.training.crossing import Contribution
+from mediswarm.training.tensor_views import tensors_in
 
 
 class PendingUpdates:
@@ -38,7 +39,7 @@ class PendingUpdates:
         """
         require_fit(contribution.update, self.strategy.weights)
         weight = weight_of(contribution, self.strategy.weigh_by)
-        safetensors.torch.save_file(contribution.update, self._file(site))
+        safetensors.torch.save_file(dict(contribution.update), self._file(site))
         self.contributions[site] = replace(contribution, update={})
         return weight
 
@@ -46,7 +47,7 @@ class PendingUpdates:
         """The next model from the updates of `sites`, and whether a trainable parameter changed."""
         before = self.strategy.weights
         for site in sites:
-            update = safetensors.torch.load_file(self._file(site))
+            update = tensors_in(self._file(site))
             self.strategy.add(replace(self.contributions[site], update=update))
         self.strategy.commit()
         shutil.rmtree(self.folder)

@@ -24,8 +24,8 @@ from mediswarm.data.findings import Finding
 from mediswarm.errors import DataError, MediSwarmError, PipelineError
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Learner
-from mediswarm.spec.site_name import require_site_name
 from mediswarm.spec import Strict, Training
+from mediswarm.spec.site_name import require_site_name
 
 C = TypeVar("C", bound=Strict)
 

@@ -1,4 +1,4 @@
-"""A pydantic validation error as a :class:`JobError` that names key, line and repair."""
+"""A pydantic validation error as one of ours, that names key, line and repair."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from mediswarm.errors import JobError
+from mediswarm.errors import MediSwarmError
 from mediswarm.spec.job import NAME_PATTERN
+from mediswarm.spec.yaml_errors import JOB_FILE, FileErrors
 from mediswarm.spec.yaml_lines import KeyPath
 
 _LONGEST = 60
@@ -39,7 +40,8 @@ def explain(
     lines: dict[KeyPath, int],
     prefix: KeyPath = (),
     code: str | None = None,
-) -> JobError:
+    errors: FileErrors = JOB_FILE,
+) -> MediSwarmError:
     """The first problem of `error` in plain words; the others are counted.
 
     Args:
@@ -49,6 +51,7 @@ def explain(
         lines: line of each key, from :func:`mediswarm.spec.yaml_lines.read_yaml`.
         prefix: where the validated section stands in the file, such as ``("config",)``.
         code: overrides the code (a pipeline's own config uses MS-J009).
+        errors: what kind of file it is.
     """
     # a misspelt key is unknown and leaves the right one missing: the first says more
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
@@ -56,10 +59,10 @@ def explain(
     # where a value may be of several kinds, pydantic names the problem with each kind
     here = [problem for problem in problems if _place(prefix, problem, lines) == at]
     shown = ".".join(str(part) for part in at) or "the document"
-    message, repair, own_code = _say(here, shown, model)
+    message, repair, own_code = _say(here, shown, model, errors)
     if len(problems) > len(here):
         message += f" (and {len(problems) - len(here)} more)"
-    return JobError(code or own_code, message, repair=repair, file=file, line=_line(at, lines))
+    return errors.kind(code or own_code, message, repair=repair, file=file, line=_line(at, lines))
 
 
 def _place(prefix: KeyPath, problem: Any, lines: dict[KeyPath, int]) -> KeyPath:
@@ -79,29 +82,31 @@ def _place(prefix: KeyPath, problem: Any, lines: dict[KeyPath, int]) -> KeyPath:
     return at
 
 
-def _say(problems: list[Any], shown: str, model: type[BaseModel]) -> tuple[str, str | None, str]:
+def _say(
+    problems: list[Any], shown: str, model: type[BaseModel], errors: FileErrors
+) -> tuple[str, str | None, str]:
     problem = problems[0]
     kind = problem["type"]
     if kind == "extra_forbidden":
         unknown = str(problem["loc"][-1])
         hint = _meant(unknown, *_section(model, problem["loc"][:-1]))
-        return f"unknown key `{shown}`", f"{hint}Remove the key or correct its spelling.", "MS-J003"
+        return f"unknown key `{shown}`", f"{hint}Remove the key or correct its spelling.", errors.unknown_key
     if kind in {"missing", "union_tag_not_found"}:
-        return f"the required key `{shown}` is missing", f"Add `{shown}:` with a value.", "MS-J004"
+        return f"the required key `{shown}` is missing", f"Add `{shown}:` with a value.", errors.missing_key
     if kind == "union_tag_invalid":
         tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
-        return f"`{shown}` should be one of {known}, not {_shortened(tag)}", None, "MS-J005"
+        return f"`{shown}` should be one of {known}, not {_shortened(tag)}", None, errors.value
     text = str(problem["msg"]).removeprefix("Value error, ")
     if text.startswith("contradiction: "):
-        return f"`{shown}`: {text.removeprefix('contradiction: ')}", None, "MS-J006"
+        return f"`{shown}`: {text.removeprefix('contradiction: ')}", None, errors.contradiction
     if "outside the job's folder" in text:
-        return f"`{shown}`: {text}", None, "MS-J011"
+        return f"`{shown}`: {text}", None, errors.outside
     rule, *others = dict.fromkeys(_rule(problem) for problem in problems)
     rule += "".join(f" or {other.removeprefix('should be ')}" for other in others)
     given = problem.get("input")
     got = f", not {_shortened(given)}" if isinstance(given, str | int | float | bool | type(None)) else ""
     repair = _QUOTE if problem["type"] == "string_type" and isinstance(given, bool | int | float) else None
-    return f"`{shown}` {rule}{got}", repair, "MS-J005"
+    return f"`{shown}` {rule}{got}", repair, errors.value
 
 
 def _rule(problem: Any) -> str:

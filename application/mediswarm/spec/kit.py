@@ -14,6 +14,8 @@ from mediswarm.spec.digest import sha256_of_file
 from mediswarm.spec.strict import Strict
 
 MANIFEST = "kit.json"
+ALLOWED_CLASSES = ("mediswarm.flare.",)
+"""The only classes that a job without code may name, at sites and server; they take names and numbers."""
 WARN_DAYS = 60
 """From so many days before its end a certificate is warned of."""
 Role = Literal["server", "site", "admin"]

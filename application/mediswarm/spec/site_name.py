@@ -12,18 +12,22 @@ RESERVED = ("server", "simulate_job")
 """Names NVFlare gives to folders and a participant of its own."""
 
 
-def require_site_name(name: str) -> None:
-    """Names become folders of a run and identities in NVFlare.
+def site_name_problem(name: str) -> str | None:
+    """Why `name` cannot be a site's name, as the end of a sentence; None if it can.
 
-    Raises:
-        UsageError: MS-U005 for a name that cannot be both.
+    Names become folders of a run and identities in NVFlare.
     """
     if name in RESERVED:
-        raise UsageError(
-            "MS-U005", f"{name!r} cannot be a site's name: NVFlare uses it itself", repair="Rename the site."
-        )
-    if not _NAME.fullmatch(name):
-        raise UsageError("MS-U005", f"{name[:60]!r} cannot be a site's name")
+        return "cannot be a site's name: NVFlare uses it itself"
+    return None if _NAME.fullmatch(name) else "cannot be a site's name"
+
+
+def require_site_name(name: str) -> None:
+    """Raises UsageError MS-U005 for a name that no site can have."""
+    problem = site_name_problem(name)
+    if problem is not None:
+        repair = "Rename the site." if name in RESERVED else None
+        raise UsageError("MS-U005", f"{name[:60]!r} {problem}", repair=repair)
 
 
 def require_site_names(names: Sequence[str]) -> None:

@@ -91,13 +91,6 @@ def _reach_disk(file: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a text file in one step, so that no reader sees half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
 def describe_artefact(folder: Path) -> Artefact:
     """Read a checkpoint's description.
 

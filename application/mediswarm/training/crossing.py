@@ -11,6 +11,7 @@ from typing import Any
 
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
+from mediswarm.training.tensor_views import Tensors
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Contribution:
     cases: int
     steps: int
     loss: float
-    update: Weights
+    update: Tensors
     events: float | None = None
-    control: Weights | None = None
+    control: Tensors | None = None
     metrics: Counts = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     received_bytes: int = 0

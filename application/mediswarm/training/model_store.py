@@ -56,17 +56,22 @@ class ModelStore:
             OSError: what became of the write before this one, such as a full disk.
         """
         self.wait()
-        weights = {**self.initial, **shared}
-        self._writing = self._writer.submit(self._write, weights, self._described(model, None), state or {})
+        weights, described = self._whole(shared), self._described(model, None)
+        self._writing = self._writer.submit(self._write, weights, described, state or {})
 
     def take_best(self, shared: Weights, model: int, value: float | None) -> None:
         """Write model number `model`, which came from a peer, as `best`."""
-        save_artefact(self.folder / "best", {**self.initial, **shared}, self._described(model, value))
+        save_artefact(self.folder / "best", self._whole(shared), self._described(model, value))
 
     def strategy_state(self, model: int) -> Weights:
         """What was kept beside model number `model`."""
         file = self._state_file(model)
         return safetensors.torch.load_file(file) if file.is_file() else {}
+
+    def _whole(self, shared: Weights) -> Weights:
+        # of the initial model only that is needed which no shared one replaces
+        self.initial = {name: value for name, value in self.initial.items() if name not in shared}
+        return {**self.initial, **shared}
 
     def _described(self, model: int, value: float | None) -> Artefact:
         return Artefact(

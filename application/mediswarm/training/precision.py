@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 
 from mediswarm.pipelines.learner import Weights
+from mediswarm.training.tensor_views import Tensors, TensorView
 
 Precision = Literal["float32", "float16", "bfloat16"]
 SCALES = "mediswarm.scales"
@@ -29,29 +30,41 @@ def narrow(weights: Weights, precision: Precision) -> Weights:
         return weights
     if precision == "bfloat16":
         return {name: value.bfloat16() if _wide(value) else value for name, value in weights.items()}
-    exponents = {name: _exponent(weights[name]) for name in sorted(weights) if _wide(weights[name])}
+    exponents = {
+        name: _exponent(weights[name]) if _wide(weights[name]) else 0
+        for name in sorted(weights)
+        if weights[name].dtype in (torch.float32, torch.float16)
+    }
     narrowed = {
-        name: torch.ldexp(value, torch.tensor(-exponents[name])).half() if name in exponents else value
+        name: torch.ldexp(value, torch.tensor(-exponents[name])).half() if _wide(value) else value
         for name, value in weights.items()
     }
     return narrowed | {SCALES: torch.tensor(list(exponents.values()), dtype=torch.int32)}
 
 
-def widen(received: Weights) -> Weights:
+def widen(received: Tensors) -> Weights:
     """The float32 tensors of what :func:`narrow` gave."""
-    halves = [name for name in sorted(received) if received[name].dtype == torch.float16]
-    scales = received.get(SCALES)
-    exponents = dict(zip(halves, scales.tolist(), strict=True)) if scales is not None else {}
-    return {
-        name: torch.ldexp(value.float(), torch.tensor(exponents.get(name, 0)))
-        if value.dtype in (torch.float16, torch.bfloat16)
-        else value
-        for name, value in received.items()
-        if name != SCALES
-    }
+    return dict(widened(received))
 
 
-def bytes_of(weights: Weights | None) -> int:
+def widened(received: Tensors) -> Tensors:
+    """As :func:`widen`, made one at a time as they are read."""
+    names = [name for name in received if name != SCALES]
+    if SCALES not in received:
+        return TensorView(names, lambda name: _float32(received[name], 0))
+    # the exponents stand in the order of the names of the scaled tensors
+    scaled = [name for name in sorted(names) if received[name].dtype == torch.float16]
+    exponents = dict(zip(scaled, received[SCALES].tolist(), strict=True))
+    return TensorView(names, lambda name: _float32(received[name], exponents.get(name, 0)))
+
+
+def _float32(value: torch.Tensor, exponent: int) -> torch.Tensor:
+    if value.dtype not in (torch.float16, torch.bfloat16):
+        return value
+    return torch.ldexp(value.float(), torch.tensor(exponent)) if exponent else value.float()
+
+
+def bytes_of(weights: Tensors | None) -> int:
     """Bytes of the tensors as they travel, without framing and encryption."""
     return sum(value.numel() * value.element_size() for value in (weights or {}).values())
 

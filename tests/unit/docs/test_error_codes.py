@@ -40,6 +40,8 @@ def test_every_code_in_the_table_is_used(root: Path) -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value)
     }
+    scripts = (root / "application" / "mediswarm").rglob("*.sh")
+    used |= {code for file in scripts for code in CODE.findall(file.read_text(encoding="utf-8"))}
     assert sorted(ERROR_CODES.keys() - used) == []
 
 

@@ -101,7 +101,9 @@ def test_code_outside_custom_is_refused(context: Any) -> None:
 
 def test_a_changed_job_file_has_another_hash(context: Any, tmp_path: Path) -> None:
     job = load_job(JOBS / "linear_transcriptome")
-    shutil.copytree(build_job(job, tmp_path / "built", "run-1", SEGMENT) / "app", context.root / "job-1" / "app")
+    shutil.copytree(
+        build_job(job, tmp_path / "built", "run-1", SEGMENT) / "app", context.root / "job-1" / "app"
+    )
     deployed = context.root / "job-1" / "app" / "config" / job.name
     document = yaml.safe_load((deployed / "job.yml").read_text())
     document["workflow"]["rounds"] += 1

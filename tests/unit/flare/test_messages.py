@@ -12,10 +12,10 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.utils.decomposers import flare_decomposers
 from nvflare.fuel.utils import fobs
 
+from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.error_codes import ERROR_CODES
 from mediswarm.errors import RunCrashed, RunFailed, RunTimedOut
 from mediswarm.flare.messages import error_in, pack, pack_error, register_tensors, unpack
-from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, JudgeOrder, Order
 
 WEIGHTS = {

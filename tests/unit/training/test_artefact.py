@@ -14,6 +14,7 @@ import torch
 
 from mediswarm.errors import ArtefactError
 from mediswarm.pipelines import load_pipeline
+from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Job, sha256_of_file
 from mediswarm.training.artefact import architecture_of, describe_artefact, load_artefact
 from mediswarm.training.model_store import ModelStore
@@ -24,6 +25,11 @@ from mediswarm.training.site_run import initial_weights
 def job(make_job: Any) -> Job:
     found: Job = make_job()
     return found
+
+
+@pytest.fixture
+def initial(job: Job) -> Weights:
+    return initial_weights(job, load_pipeline(job), {})[0]
 
 
 @pytest.fixture
@@ -45,10 +51,10 @@ def load(folder: Path, job: Job) -> dict[str, torch.Tensor]:
     return loaded
 
 
-def test_what_was_saved_is_loaded(store: ModelStore, job: Job) -> None:
+def test_what_was_saved_is_loaded(store: ModelStore, initial: Weights, job: Job) -> None:
     loaded = load(store.folder / "last", job)
-    assert loaded.keys() == store.initial.keys()
-    assert all(torch.equal(loaded[name], value) for name, value in store.initial.items())
+    assert loaded.keys() == initial.keys()
+    assert all(torch.equal(loaded[name], value) for name, value in initial.items())
 
 
 def test_the_artefact_says_what_it_is(store: ModelStore, job: Job) -> None:
@@ -61,35 +67,38 @@ def test_the_artefact_says_what_it_is(store: ModelStore, job: Job) -> None:
     assert said.sha256 == sha256_of_file(store.folder / "last" / "model.safetensors")
 
 
-def test_no_pickle_is_written(store: ModelStore) -> None:
+def test_no_pickle_is_written(store: ModelStore, initial: Weights) -> None:
     files = {path.name for path in (store.folder / "last").iterdir()}
     assert files == {"model.json", "model.safetensors"}
     weights = store.folder / "last" / "model.safetensors"
     assert not zipfile.is_zipfile(weights)
     size = int.from_bytes(weights.read_bytes()[:8], "little")
-    assert json.loads(weights.read_bytes()[8 : 8 + size]).keys() >= store.initial.keys()
+    assert json.loads(weights.read_bytes()[8 : 8 + size]).keys() >= initial.keys()
 
 
-def test_the_best_model_is_the_last_one_promoted(store: ModelStore) -> None:
+def test_the_best_model_is_the_last_one_promoted(store: ModelStore, initial: Weights) -> None:
     store.promote(0.75)
     best, last = (describe_artefact(store.folder / which) for which in ("best", "last"))
     assert replace(best, value=None) == last
     assert best.value == 0.75
-    changed = {name: value + 1 for name, value in store.initial.items()}
+    changed = {name: value + 1 for name, value in initial.items()}
     store.save_last(changed, 4)
     store.wait()
     kept, now = store.load("best"), store.load("last")
-    assert all(torch.equal(kept[name], value) for name, value in store.initial.items())
+    assert all(torch.equal(kept[name], value) for name, value in initial.items())
     assert all(torch.equal(now[name], value) for name, value in changed.items())
 
 
-def test_parameters_that_stay_local_keep_their_initial_values_in_the_artefact(store: ModelStore) -> None:
-    name = next(iter(store.initial))
-    store.save_last({name: store.initial[name] + 1}, 5)
-    store.wait()
+def test_parameters_that_stay_local_keep_their_initial_values_in_the_artefact(
+    job: Job, initial: Weights, tmp_path: Path
+) -> None:
+    store = ModelStore(tmp_path / "other", job, load_pipeline(job), initial, "Sequential")
+    name = next(iter(initial))
+    for model in (4, 5):
+        store.save_last({name: initial[name] + 1}, model)
     loaded = store.load("last")
-    assert torch.equal(loaded[name], store.initial[name] + 1)
-    assert all(torch.equal(loaded[other], value) for other, value in store.initial.items() if other != name)
+    assert torch.equal(loaded[name], initial[name] + 1)
+    assert all(torch.equal(loaded[other], value) for other, value in initial.items() if other != name)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +172,9 @@ def test_missing_weights(store: ModelStore, job: Job) -> None:
     assert caught.value.code == "MS-A003"
 
 
-def test_weights_that_are_a_pickle_are_not_opened(store: ModelStore, job: Job) -> None:
+def test_weights_that_are_a_pickle_are_not_opened(store: ModelStore, initial: Weights, job: Job) -> None:
     weights = store.folder / "last" / "model.safetensors"
-    torch.save(store.initial, weights)
+    torch.save(initial, weights)
     said = json.loads((store.folder / "last" / "model.json").read_text())
     said["sha256"] = sha256_of_file(weights)
     (store.folder / "last" / "model.json").write_text(json.dumps(said))
@@ -191,7 +200,7 @@ def test_a_missing_or_unreadable_description(content: bytes | None, store: Model
 
 @pytest.mark.parametrize("fails", ["weights", "description"])
 def test_a_full_disk_leaves_the_former_model_whole(
-    fails: str, store: ModelStore, job: Job, monkeypatch: pytest.MonkeyPatch
+    fails: str, store: ModelStore, initial: Weights, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -201,9 +210,9 @@ def test_a_full_disk_leaves_the_former_model_whole(
             patched.setattr(safetensors.torch, "save_file", full_disk)
         else:
             patched.setattr(Path, "write_text", full_disk)
-        changed = {name: value + 1 for name, value in store.initial.items()}
+        changed = {name: value + 1 for name, value in initial.items()}
         store.save_last(changed, 4)
         with pytest.raises(OSError, match="No space"):
             store.wait()
     loaded = load(store.folder / "last", job)
-    assert all(torch.equal(loaded[name], value) for name, value in store.initial.items())
+    assert all(torch.equal(loaded[name], value) for name, value in initial.items())

@@ -1,0 +1,153 @@
+"""The process that supervises all unfinished runs of a state directory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from mediswarm.errors import MediSwarmError, RunCrashed, SessionError
+from mediswarm.flare.operator_files import OperatorFiles
+from mediswarm.flare.run_state import Run, RunState
+from mediswarm.flare.segment import Segment
+from mediswarm.spec import Job
+from mediswarm.spec.outcome import state_of
+
+log = logging.getLogger(__name__)
+
+POLL_S, CALM_POLL_S = 0.5, 3.0
+"""How often runs are looked at, and how often when nothing has happened for a while."""
+
+_CALM_AFTER_S = 30.0
+
+
+@contextlib.contextmanager
+def only_supervisor(files: OperatorFiles) -> Iterator[None]:
+    """Hold the state directory's lock; a killed holder lets go of it.
+
+    Raises:
+        SessionError: MS-S011 when another process holds it.
+    """
+    files.state_dir.mkdir(parents=True, exist_ok=True)
+    with files.lock.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SessionError(
+                "MS-S011", "a supervisor is at work in this state directory", file=files.state_dir
+            ) from error
+        yield
+
+
+def is_supervised(files: OperatorFiles) -> bool:
+    """Whether a supervisor is at work."""
+    try:
+        with only_supervisor(files):
+            return False
+    except SessionError:
+        return True
+
+
+def ensure_supervisor(files: OperatorFiles) -> None:
+    """Start a supervisor that outlives this process and the login, unless one is at work."""
+    if is_supervised(files):
+        return
+    files.state_dir.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable, "-m", "mediswarm.flare.supervisor_process", str(files.state_dir.resolve())
+    ]  # fmt: skip
+    with files.log.open("ab") as stream:
+        # not waited for: it ends when there is nothing left to do
+        subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            cwd=files.state_dir,
+        )
+
+
+def supervise(files: OperatorFiles, until_done: bool, stop: threading.Event) -> None:
+    """Step all unfinished runs until `stop`, or with `until_done` until there are none.
+
+    Raises:
+        SessionError: MS-S011 when another supervisor is at work.
+    """
+    while not stop.is_set():
+        with only_supervisor(files), RunState(files.database) as state:
+            _work(files, state, until_done, stop)
+        # a run that was submitted while the lock was still held would have nobody
+        with RunState(files.database) as state:
+            if until_done and not _unfinished(state):
+                return
+
+
+def _work(files: OperatorFiles, state: RunState, until_done: bool, stop: threading.Event) -> None:
+    from mediswarm.flare.session import ServerSession
+    from mediswarm.flare.supervisor import Supervisor
+
+    sessions: dict[str, ServerSession] = {}
+    try:
+        while not stop.is_set():
+            runs = _unfinished(state)
+            if not runs:
+                while sessions:
+                    sessions.popitem()[1].close()
+                if until_done:
+                    return
+            for run in runs:
+                try:
+                    if run.kit not in sessions:
+                        sessions[run.kit] = ServerSession(Path(run.kit), files.transfer)
+                    Supervisor(state, files, sessions[run.kit], _build).step(run.id)
+                except MediSwarmError as error:  # the kit's: a step writes down its own
+                    log.error("run %s: %s", run.id, error)  # noqa: TRY400 - named, so no stack trace
+                    state.set_run(run.id, state=state_of(error), error=error.as_dict(), note="")
+                except Exception as error:
+                    log.exception("run %s: unforeseen", run.id)  # and the other runs go on
+                    crash = RunCrashed("MS-R001", f"{type(error).__name__} in the supervisor", file=files.log)
+                    state.set_run(run.id, state=state_of(crash), error=crash.as_dict(), note="")
+            stop.wait(CALM_POLL_S if all(map(_calm, runs)) else POLL_S)
+    finally:
+        for session in sessions.values():
+            session.close()
+
+
+def _build(job: Job, target: Path, run_id: str, segment: Segment) -> Path:
+    from mediswarm.flare.build_job import build_job  # brings torch, which a waiting process need not hold
+
+    return build_job(job, target, run_id, segment)
+
+
+def _calm(run: Run) -> bool:
+    since = datetime.now(timezone.utc) - datetime.fromisoformat(run.updated)
+    return since.total_seconds() > _CALM_AFTER_S
+
+
+def _unfinished(state: RunState) -> list[Run]:
+    return [run for run in state.runs() if not run.finished]
+
+
+def log_to_stderr() -> None:
+    """What the supervisor says; NVFlare, which says each lost connection several times, is kept out."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.CRITICAL)
+    logging.getLogger("mediswarm").setLevel(logging.INFO)
+
+
+def main(state_dir: Path) -> None:
+    """Supervise in the background; the log goes to the state directory."""
+    log_to_stderr()
+    # another was faster: it has the run as well
+    with contextlib.suppress(SessionError):
+        supervise(OperatorFiles(state_dir), until_done=True, stop=threading.Event())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

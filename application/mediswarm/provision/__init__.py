@@ -1,0 +1,1 @@
+"""From a federation file to startup kits and images."""
