@@ -30,7 +30,7 @@ from mediswarm.flare.run_state import Run, RunState, SegmentEntry
 from mediswarm.provision.provisioning import Provisioned, provision
 from mediswarm.spec import federation as spec
 
-SERVER, ADMIN = "localhost", "operator@example.org"
+ADMIN = "operator@example.org"
 MEDISWARM = [sys.executable, "-c", "from mediswarm.cli import main; main()"]
 _JOB_PROCESS = (
     "nvflare.private.fed.app.client.worker_process",
@@ -62,6 +62,7 @@ class Federation:
     Args:
         folder: holds kits, scratch and data directories, logs, and the operator's state.
         sites: their names.
+        server: name or address that the sites reach it by.
         port: of the server; a free one if left out.
         sections: replace sections of the federation file.
     """
@@ -70,10 +71,12 @@ class Federation:
         self,
         folder: Path,
         sites: Iterable[str] = ("site-1", "site-2", "site-3"),
+        server: str = "localhost",
         port: int | None = None,
         **sections: Any,
     ) -> None:
-        self.folder, self.sites, self.port = folder, list(sites), port or free_port()
+        self.folder, self.sites = folder, list(sites)
+        self.server, self.port = server, port or free_port()
         self._sections = sections
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.wrapper: dict[str, list[str]] = {}
@@ -93,7 +96,7 @@ class Federation:
         """Make the kits of all `sites`, or bring them up to date."""
         document = {
             "name": "test",
-            "server": {"name": SERVER, "organisation": "example", "port": self.port},
+            "server": {"name": self.server, "organisation": "example", "port": self.port},
             "sites": [
                 {"name": site, "organisation": "example", "allow_job_code": True} for site in self.sites
             ],
@@ -108,7 +111,7 @@ class Federation:
     @property
     def everyone(self) -> list[str]:
         """The server and the sites."""
-        return [SERVER, *self.sites]
+        return [self.server, *self.sites]
 
     def scratch(self, node: str) -> Path:
         """The node's scratch directory."""
@@ -155,7 +158,7 @@ class Federation:
     def healthy(self, *names: str, within: float = 90.0) -> None:
         """Wait until nodes are in touch: the server serves, sites are registered."""
         for name in names:
-            wanted = "serving" if name == SERVER else "registered"
+            wanted = "serving" if name == self.server else "registered"
             until(
                 lambda name=name, wanted=wanted: self.state(name).get("state") == wanted,
                 within,
@@ -232,6 +235,11 @@ class Federation:
         """The run's segments as the operator's state says."""
         with RunState(self.files.database) as state:
             return state.segments(run_id)
+
+    def unfinished(self) -> list[str]:
+        """Ids of the runs that have not ended."""
+        with RunState(self.files.database) as state:
+            return [run.id for run in state.runs() if not run.finished]
 
     def record(self, run_id: str) -> dict[str, Any]:
         """The run record at the operator; empty before the first round."""

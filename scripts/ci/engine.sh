@@ -5,6 +5,7 @@
 #
 # Does nothing where an engine answers already. Exits 3 and says why where none can be had.
 set -uo pipefail
+export PATH="$PATH:/usr/sbin:/sbin"
 
 readonly LOG="${TMPDIR:-/tmp}/mediswarm-dockerd.log"
 readonly SECONDS_TO_START=60

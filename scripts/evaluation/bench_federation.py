@@ -1,10 +1,14 @@
-"""What federation costs: simulator runs beside a bare training loop, in one go.
+"""What federation costs: a run beside a bare training loop, in one go.
 
-    python scripts/evaluation/bench_federation.py [--sizes 1,100] [--sites 3] [--json FILE]
+    python scripts/evaluation/bench_federation.py [--engine federation|simulator]
+        [--sizes 1,100] [--sites 3] [--precisions float32,float16] [--json FILE]
 
-Models of 1 MB and 100 MB, 3 sites, 5 rounds of 20 steps. The bare loop does the
-same work (load, validate, train, average) in one process, site after site. On
-these few cores times vary from run to run; ratios within one run are what counts.
+Models of 1 MB and 100 MB, 3 sites, 5 rounds of 20 steps. `federation` runs real nodes, each a
+process with its startup kit, over mutual TLS on this machine; `simulator` NVFlare's simulator.
+The bare loop does the same work (load, validate, train, average) in one process, site after
+site. On these few cores times vary from run to run; ratios within one run are what counts.
+
+Bytes are those of the sites' TCP connections to the server, as the kernel counts them.
 """
 
 from __future__ import annotations
@@ -12,8 +16,10 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +29,7 @@ from typing import Any
 
 import psutil
 import torch
+import yaml
 from typing_extensions import Self
 
 from mediswarm.flare.simulator import simulate
@@ -31,20 +38,28 @@ from mediswarm.spec import Job, load_job
 
 HERE = Path(__file__).parent / "bench_federation"
 MODELS = {1: {"width": 256, "depth": 4}, 100: {"width": 1024, "depth": 25}}
+MIB = 2**20
 
 
 def main() -> None:
-    """Measure each size and print a table."""
+    """Measure each size and precision and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--engine", choices=("federation", "simulator"), default="federation")
     parser.add_argument("--sizes", default="1,100", help="model sizes in MB, of 1 and 100")
+    parser.add_argument("--precisions", default="float32,float16")
     parser.add_argument("--sites", type=int, default=3)
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the figures as JSON; - for standard output"
     )
     options = parser.parse_args()
-    rows = [measure(int(size), options.sites) for size in options.sizes.split(",")]
+    measure = in_federation if options.engine == "federation" else in_simulator
+    rows = [
+        measure(int(size), options.sites, precision)
+        for size in options.sizes.split(",")
+        for precision in options.precisions.split(",")
+    ]
     if options.json == Path("-"):
         print(json.dumps(rows, indent=2))
         return
@@ -54,45 +69,89 @@ def main() -> None:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
 
 
-def measure(megabytes: int, sites: int) -> dict[str, Any]:
-    """One simulator run and one bare loop of the same work."""
+def in_simulator(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
+    """One run on the simulator and one bare loop of the same work."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / HERE.name
-        shutil.copytree(HERE, folder)
-        job = load_job(folder).varied(config=MODELS[megabytes])
-        write_config(folder, MODELS[megabytes])
+        job = write_job(Path(temporary), megabytes, precision)
         bare = bare_loop(job, sites)
         names = [f"site-{index + 1}" for index in range(sites)]
         started = time.perf_counter()
         with Memory() as memory:
-            record = simulate(load_job(folder), names, Path(temporary) / "run")
+            record = simulate(job, names, Path(temporary) / "run")
         total = time.perf_counter() - started
-        with (Path(temporary) / "run" / "contributions.csv").open() as stream:
-            rows = list(csv.DictReader(stream))
+        figures = times(record, Path(temporary) / "run", total, bare)
+    named = {"engine": "simulator", "model_mb": megabytes, "precision": precision, "sites": sites}
+    return named | figures | {"all_processes_peak_mib": memory.all // MIB}
+
+
+def in_federation(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
+    """One run among real nodes over mutual TLS, and one bare loop of the same work."""
+    # the tests' harness of real processes; it is no part of the package
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+    from federation import Federation, finished
+
+    names = [f"site-{index + 1}" for index in range(sites)]
+    with tempfile.TemporaryDirectory() as temporary:
+        job = write_job(Path(temporary), megabytes, precision)
+        bare = bare_loop(job, sites)
+        with Federation(Path(temporary) / "federation", names) as federation:
+            federation.start(within=600)
+            started = time.perf_counter()
+            with Memory("runner_process") as memory, Wire(federation) as wire:
+                run = federation.submit(job.folder)
+                federation.wait_for(run, finished, 1800, "the run ends")
+            total = time.perf_counter() - started
+            record = federation.record(run)
+            if record["state"] != "succeeded":
+                sys.exit(f"the run has {record['state']}: {record['error']}")
+            figures = times(record, federation.files.run(run), total, bare)
+    model = model_bytes(job)
+    named = {"engine": "federation", "model_mb": megabytes, "precision": precision, "sites": sites}
+    return named | figures | {
+        "wire_mb_per_site_and_round": round(wire.per_site_and_round / 1e6, 2),
+        "wire_over_model": round(wire.per_site_and_round / model, 3),
+        "server_job_peak_mib": memory.one // MIB,
+        "all_processes_peak_mib": memory.all // MIB,
+    }
+
+
+def write_job(folder: Path, megabytes: int, precision: str) -> Job:
+    """The job with the model's size and the exchange's precision."""
+    copy = folder / HERE.name
+    shutil.copytree(HERE, copy)
+    document = yaml.safe_load((copy / "job.yml").read_text())
+    document["config"] |= MODELS[megabytes]
+    document["exchange"] = {"precision": precision}
+    (copy / "job.yml").write_text(yaml.safe_dump(document))
+    return load_job(copy)
+
+
+def times(record: dict[str, Any], folder: Path, total: float, bare: float) -> dict[str, float]:
+    """Seconds of a run, as its record says and as a clock outside saw them."""
+    with (folder / "contributions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
     rounds = [entry["seconds"] for entry in record["rounds"]]
     at_work = [
         max(float(row["validate_s"]) + float(row["train_s"]) for row in rows if int(row["round"]) == index)
         for index in range(len(rounds))
     ]
     return {
-        "model_mb": megabytes,
-        "sites": sites,
         "rounds": len(rounds),
         "total_s": round(total, 2),
         "fixed_s": round(total - sum(rounds), 2),
         "round_s": round(statistics.mean(rounds), 3),
         "first_round_s": rounds[0],
+        "later_round_s": round(statistics.mean(rounds[1:]), 3),
         "train_validate_s": round(statistics.mean(at_work), 3),
         "bare_round_s": round(bare, 3),
         "round_over_bare": round(statistics.mean(rounds) / bare, 2),
-        "peak_gib": round(memory.peak / 2**30, 2),
+        "later_round_over_bare": round(statistics.mean(rounds[1:]) / bare, 2),
     }
 
 
-def write_config(folder: Path, config: dict[str, int]) -> None:
-    """Put the model's size into the copied job."""
-    text = (folder / "job.yml").read_text()
-    (folder / "job.yml").write_text(text.replace("{width: 256, depth: 4}", json.dumps(config)))
+def model_bytes(job: Job) -> int:
+    """Bytes of the model in float32."""
+    return sum(value.numel() * 4 for value in load_pipeline(job).model().state_dict().values())
 
 
 def bare_loop(job: Job, sites: int) -> float:
@@ -101,7 +160,7 @@ def bare_loop(job: Job, sites: int) -> float:
     torch.manual_seed(0)
     shared = pipeline.model().state_dict()
     models = [pipeline.model() for _ in range(sites)]
-    inputs, targets = torch.randn(320, job.config["width"]), torch.arange(320) % 2
+    inputs, targets = torch.randn(320, int(str(job.config["width"]))), torch.arange(320) % 2
     seconds = []
     for _ in range(job.workflow.rounds):
         started = time.perf_counter()
@@ -121,11 +180,11 @@ def bare_loop(job: Job, sites: int) -> float:
     return statistics.mean(seconds)
 
 
-class Memory:
-    """Peak of the summed resident memory of all child processes, sampled ten times a second."""
+class Sampler:
+    """Samples in a thread of its own, ten times a second."""
 
     def __enter__(self) -> Self:
-        self.peak, self._stop = 0, threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
         self._thread.start()
         return self
@@ -135,15 +194,61 @@ class Memory:
         self._thread.join()
 
     def _sample(self) -> None:
-        me = psutil.Process()
         while not self._stop.wait(0.1):
-            total = 0
-            for child in me.children(recursive=True):
-                try:
-                    total += child.memory_info().rss
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, total)
+            self.look()
+
+    def look(self) -> None:
+        """Take one sample."""
+        raise NotImplementedError
+
+
+class Memory(Sampler):
+    """Peak resident memory: `all` of the sum of all child processes, `one` of any with `word` in its command."""
+
+    def __init__(self, word: str = "") -> None:
+        self.word, self.all, self.one = word, 0, 0
+
+    def look(self) -> None:
+        total = 0
+        for child in psutil.Process().children(recursive=True):
+            try:
+                resident = child.memory_info().rss
+                total += resident
+                if self.word and any(self.word in part for part in child.cmdline()):
+                    self.one = max(self.one, resident)
+            except psutil.Error:
+                continue
+        self.all = max(self.all, total)
+
+
+class Wire(Sampler):
+    """Bytes on the sites' connections to the server, at the end of each round."""
+
+    def __init__(self, federation: Any) -> None:
+        self.federation = federation
+        self.connections: dict[str, int] = {}
+        self.at_round_end: list[int] = []
+
+    def look(self) -> None:
+        said = subprocess.run(
+            ["ss", "-tinHO", "state", "established", f"( dport = :{self.federation.port} )"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        for line in said.splitlines():
+            counts = dict(re.findall(r"(bytes_sent|bytes_received):(\d+)", line))
+            self.connections[line.split()[2]] = sum(map(int, counts.values()))
+        runs = (self.federation.scratch("localhost") / "workspace" / "runs").glob("*/events.jsonl")
+        ended = sum(file.read_text().count('"event": "round"') for file in runs)
+        while len(self.at_round_end) < ended:
+            self.at_round_end.append(sum(self.connections.values()))
+
+    @property
+    def per_site_and_round(self) -> float:
+        """Mean of the rounds after the first."""
+        first, last = self.at_round_end[0], self.at_round_end[-1]
+        return (last - first) / (len(self.at_round_end) - 1) / len(self.federation.sites)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from safetensors.torch import load_file
-from tests.federation import SERVER, Federation, finished, frozen, until
+from tests.federation import Federation, finished, frozen, until
 
 from mediswarm.aggregation.reference import ReferenceRun
 from mediswarm.pipelines.base import Site
@@ -59,11 +59,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
 
 
 @pytest.fixture
-def federation(shared: Federation, gates: Any) -> Federation:
+def federation(shared: Federation, gates: Any) -> Iterator[Federation]:
     """Server and three sites, all well, and no doors closed."""
     gates.clear()
     shared.start()
-    return shared
+    yield shared
+    for run in shared.unfinished():  # a test that failed leaves its run
+        gates.clear()
+        shared.cli("abort", run, within=150)
 
 
 @pytest.fixture
@@ -133,7 +136,7 @@ def test_slow_and_late_sites_are_waited_for(
         introduced = "got result from client {} for task: name=introduce"
         for site in ("site-1", "site-3"):
             until(
-                lambda site=site: introduced.format(site) in log_of(federation, SERVER),
+                lambda site=site: introduced.format(site) in log_of(federation, federation.server),
                 60,
                 f"{site} is there",
             )
@@ -165,7 +168,7 @@ def test_a_quorum_goes_on_without_a_lost_site(
     )
     gates.release(0, "site-3")
     late = "late answer of site-3 to task contribute is ignored"
-    until(lambda: late in log_of(federation, SERVER), 20, late)
+    until(lambda: late in log_of(federation, federation.server), 20, late)
     gates.release(1, "site-1")
 
     gates.hold(3, "site-3")
@@ -290,10 +293,10 @@ def test_a_killed_server_costs_one_round(
     gates.hold(1, "site-1")
     run = federation.submit(gated_job(rounds=ROUNDS))
     gates.wait_in(1, "site-1")
-    federation.kill(SERVER)
+    federation.kill(federation.server)
     killed = time.monotonic()
     gates.release(1, "site-1")
-    federation.restart(SERVER)
+    federation.restart(federation.server)
     committed(federation, run, 1, within=200)
     seconds = time.monotonic() - killed
     record = ended(federation, run)
@@ -308,7 +311,7 @@ def test_a_killed_supervisor_submits_nothing_twice(
     federation: Federation, gates: Any, gated_job: Callable[..., Path], note: Callable[..., None]
 ) -> None:
     """R8, the operator's machine: killed when the server has the job and nobody wrote that down."""
-    store = federation.scratch(SERVER) / "workspace" / "jobs-storage"
+    store = federation.scratch(federation.server) / "workspace" / "jobs-storage"
     before = set(store.glob("*"))
     run = federation.submit(gated_job(rounds=2, segment_rounds=1))
     until(lambda: set(store.glob("*")) - before, 60, "the server has the job")
@@ -357,7 +360,7 @@ def test_a_site_joins_a_running_run(
     try:
         outcomes = federation.provision().outcomes
         assert {name for name, outcome in outcomes.items() if outcome == "unchanged"} == {
-            SERVER, "site-1", "site-2", "site-3"
+            federation.server, "site-1", "site-2", "site-3"
         }  # fmt: skip
         federation.start("site-4")
         joined = time.monotonic()
@@ -401,11 +404,11 @@ def test_a_job_changed_on_the_server_is_refused(
     federation: Federation, gates: Any, gated_job: Callable[..., Path]
 ) -> None:
     """R22: what the operator signed is what runs; other bytes are not."""
-    store = federation.scratch(SERVER) / "workspace" / "jobs-storage"
+    store = federation.scratch(federation.server) / "workspace" / "jobs-storage"
     before = set(store.glob("*"))
     run = federation.submit(gated_job())
     (stored,) = until(lambda: set(store.glob("*")) - before, 60, "the server has the job")
-    with frozen(federation.processes_of(SERVER)):
+    with frozen(federation.processes_of(federation.server)):
         change_member(stored / "data", "pipeline.py", b"\nraise SystemExit\n")
     record = ended(federation, run)
     assert record.get("state") in (None, "failed")

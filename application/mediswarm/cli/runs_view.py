@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from mediswarm.flare.federation_server import ConnectedSite
     from mediswarm.flare.run_state import Run, RunState, SegmentEntry
 
+_UNWRAPPED = 500
+
 
 def show_runs(state: RunState) -> None:
     """All runs, one line each."""
     runs = state.runs()
     if not runs:
-        Console().print("no runs yet")
+        _console().print("no runs yet")
         return
     table = _table("run", "state", "rounds", "segments", "what it waits for, or ended with")
     for run in runs:
@@ -28,12 +31,12 @@ def show_runs(state: RunState) -> None:
         done = max((segment.committed for segment in segments), default=0)
         why = f"{run.error['code']} {run.error['message']}" if run.error else run.note
         table.add_row(run.id, run.state, f"{done} of {run.rounds}", str(len(segments)), why)
-    Console().print(table)
+    _console().print(table)
 
 
 def show_run(run: Run, segments: list[SegmentEntry], record: dict[str, Any]) -> None:
     """One run with its segments and participants."""
-    console = Console()
+    console = _console()
     done = max((segment.committed for segment in segments), default=0)
     console.print(f"{run.id}: {run.state}, {done} of {counted(run.rounds, 'round')}", highlight=False)
     if run.note:
@@ -69,7 +72,7 @@ def show_sites(sites: list[ConnectedSite], roster: tuple[str, ...], expires: dat
     from mediswarm.spec.certificate import when
 
     days = (expires - datetime.now(timezone.utc)).days
-    Console().print(
+    _console().print(
         f"the first certificate of admin and server ends {when(expires)}, in {counted(days, 'day')}",
         highlight=False,
     )
@@ -83,7 +86,7 @@ def show_sites(sites: list[ConnectedSite], roster: tuple[str, ...], expires: dat
         ago = max(0.0, time.time() - site.last_seen)
         state = "connected" if site.alive else "does not answer"
         table.add_row(name, state, f"{ago:.0f} s ago", str(len(site.jobs)))
-    Console().print(table)
+    _console().print(table)
 
 
 def event_line(event: dict[str, Any]) -> str:
@@ -101,6 +104,11 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}:{_short(part)}" for key, part in value.items()) or "none"
     return str(value)
+
+
+def _console() -> Console:
+    # a file or another program reads this: a run's id broken at some width could not be copied
+    return Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED)
 
 
 def _table(*columns: str) -> Table:

@@ -79,7 +79,9 @@ class RegistrationGuard(FLComponent):
         if event_type == EventType.CLIENT_REGISTER_RECEIVED:
             if fl_ctx.get_prop(FLContextKey.CLIENT_TYPE) == ClientType.REGULAR and self._rival(fl_ctx):
                 name = fl_ctx.get_peer_context().get_identity_name()
-                self.log_error(fl_ctx, f"refused: another node of {name} is alive [{DUPLICATE}]")
+                self.log_error(
+                    fl_ctx, f"refused: another node of {name} lives [{DUPLICATE}]", fire_event=False
+                )
                 raise NotAuthenticated(DUPLICATE)
         elif event_type == EventType.CLIENT_HEARTBEAT_RECEIVED:
             # two that registered in the same instant: NVFlare keeps the later one's token

@@ -19,7 +19,7 @@ from mediswarm.flare.segment import Segment
 from mediswarm.spec import Job
 from mediswarm.spec.outcome import state_of
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("mediswarm.flare.supervisor_process")  # also where this is the main module
 
 POLL_S, CALM_POLL_S = 0.5, 3.0
 """How often runs are looked at, and how often when nothing has happened for a while."""
@@ -63,8 +63,7 @@ def ensure_supervisor(files: OperatorFiles) -> None:
         sys.executable, "-m", "mediswarm.flare.supervisor_process", str(files.state_dir.resolve())
     ]  # fmt: skip
     with files.log.open("ab") as stream:
-        # not waited for: it ends when there is nothing left to do
-        subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(  # noqa: S603 - our own command
             command,
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -72,6 +71,8 @@ def ensure_supervisor(files: OperatorFiles) -> None:
             start_new_session=True,
             cwd=files.state_dir,
         )
+    # it may end before this process does, and is to leave no zombie then
+    threading.Thread(target=process.wait, daemon=True).start()
 
 
 def supervise(files: OperatorFiles, until_done: bool, stop: threading.Event) -> None:

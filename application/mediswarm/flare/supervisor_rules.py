@@ -141,7 +141,7 @@ def judge(
 def refusals(job: SegmentJob | None) -> list[str]:
     """What sites said that would not take the job; a site that did not answer has refused nothing."""
     return [
-        entry
+        entry.replace("NVFLARE_ERROR: ", "")
         for entry in (job.deployed if job else ())
         if not entry.endswith(": OK")
         and "no reply" not in entry

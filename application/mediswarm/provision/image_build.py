@@ -163,6 +163,7 @@ def _build(
     watch: Watch,
 ) -> None:
     said: deque[str] = deque(maxlen=_LINES_SHOWN)
+    problem = ""
     with tempfile.TemporaryFile() as context:
         write_context(files, context)
         context.seek(0)
@@ -183,12 +184,14 @@ def _build(
                     if line.strip():
                         said.append(line)
                         watch(line)
-                if "error" in answer:
-                    raise _failed(dockerfile, answer["error"], said)
+                # read to the end all the same: an answer left half-read keeps its connection
+                problem = answer.get("error", problem)
         except APIError as error:
             raise _failed(dockerfile, error.explanation or str(error), said) from error
         except DockerException as error:
             raise _failed(dockerfile, str(error), said) from error
+    if problem:
+        raise _failed(dockerfile, problem, said)
 
 
 def _failed(dockerfile: str, reason: str, said: Iterable[str]) -> ImageError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import PackageMetadata, distributions
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +40,7 @@ def python_packages() -> list[Component]:
     ]
 
 
-def licence_of(about: PackageMetadata) -> str:
+def licence_of(about: Metadata) -> str:
     """The licence in a package's metadata: its expression, else its classifiers, else its free text."""
     expression = about.get("License-Expression")
     if expression:

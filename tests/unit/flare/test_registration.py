@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
-from nvflare.apis.fl_constant import FLContextKey, ReservedKey
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey, RunProcessKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import NotAuthenticated
 from nvflare.private.defs import ClientType
@@ -23,14 +24,26 @@ def clients() -> ClientManager:
     return ClientManager(project_name="demo")
 
 
-def said(clients: ClientManager, instance: str | None, kind: str = ClientType.REGULAR) -> FLContext:
+def said(
+    clients: ClientManager,
+    instance: str | None,
+    kind: str = ClientType.REGULAR,
+    jobs: dict[str, Any] | None = None,
+    given_up: list[tuple[str, str]] | None = None,
+) -> FLContext:
     """The server's context when the node `instance` of site-1 speaks."""
+    given_up = given_up if given_up is not None else []
     peer = FLContext()
     peer.set_prop(ReservedKey.IDENTITY_NAME, "site-1", private=False, sticky=False)
     if instance is not None:
         peer.set_prop(INSTANCE, instance, private=False, sticky=False)
     context = FLContext()
-    context.set_prop(ReservedKey.ENGINE, SimpleNamespace(client_manager=clients), private=True, sticky=False)
+    engine = SimpleNamespace(
+        client_manager=clients,
+        run_processes=jobs or {},
+        notify_dead_job=lambda job, site, _: given_up.append((job, site)),
+    )
+    context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
     context.set_prop(FLContextKey.CLIENT_TYPE, kind, private=False, sticky=False)
     context.set_peer_context(peer)
     return context
@@ -100,6 +113,25 @@ def test_admins_and_kits_without_a_node_are_left_to_nvflare(clients: ClientManag
     registered(clients, guard, "first")
     guard.handle_event(EventType.CLIENT_REGISTER_RECEIVED, said(clients, "second", ClientType.ADMIN))
     guard.handle_event(EventType.CLIENT_REGISTER_RECEIVED, said(clients, None))
+
+
+def test_the_jobs_of_a_site_that_was_started_anew_are_told(clients: ClientManager) -> None:
+    """They know the site by the token of before; its process in them died with it."""
+    guard, given_up = RegistrationGuard(), list[tuple[str, str]]()
+    former = registered(clients, guard, "first")
+    jobs = {
+        "of before": {RunProcessKey.PARTICIPANTS: {former.token: former}},
+        "of another": {RunProcessKey.PARTICIPANTS: {"token": Client("site-2", "token")}},
+    }
+    guard.handle_event(
+        EventType.CLIENT_REGISTER_PROCESSED, said(clients, "first", jobs=jobs, given_up=given_up)
+    )
+    assert given_up == [], "the same registration"
+    clients.name_to_clients = {"site-1": Client("site-1", "a new token")}
+    guard.handle_event(
+        EventType.CLIENT_REGISTER_PROCESSED, said(clients, "first", jobs=jobs, given_up=given_up)
+    )
+    assert given_up == [("of before", "site-1")]
 
 
 def test_a_node_keeps_its_name(tmp_path: Path) -> None:

@@ -318,13 +318,16 @@ def test_a_refusal_names_site_and_rule(desk: Desk) -> None:
     desk.step()
     desk.server.begin()
     desk.server.jobs["job-0"].deployed = (
-        "server: OK", "site-1: OK", "site-2: no reply (deployment timeout)", "site-3: BYOC is not permitted",
-    )  # fmt: skip
+        "server: OK",
+        "site-1: OK",
+        "site-2: no reply (deployment timeout)",
+        "site-3: NVFLARE_ERROR: BYOC not permitted",
+    )
     desk.server.end(LOST_SITE)
     run = desk.step()
     assert run.error is not None
     assert (run.state, run.error["code"]) == ("failed", "MS-S016")
-    assert run.error["message"] == "the job was refused: site-3: BYOC is not permitted"
+    assert run.error["message"] == "the job was refused: site-3: BYOC not permitted"
 
 
 def test_abort_returns_when_nothing_runs_at_any_site(desk: Desk) -> None:

@@ -68,5 +68,5 @@ case $1 in
 esac
 TERMINAL=()
 if [[ -t 0 && -t 1 ]]; then TERMINAL=(--interactive --tty); fi
-exec docker run --rm "${TERMINAL[@]}" "${FLAGS[@]}" "${NETWORK_FLAGS[@]}" \
+exec docker run --rm --no-healthcheck "${TERMINAL[@]}" "${FLAGS[@]}" "${NETWORK_FLAGS[@]}" \
     --mount "$(bind "$(absolute_folder "$WORK_DIR")" /work)" --workdir /work "$RUN_IMAGE" "$@"

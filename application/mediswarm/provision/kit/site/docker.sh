@@ -120,7 +120,7 @@ once() {
     local flags=()
     while [[ $1 != -- ]]; do flags+=("$1") && shift; done
     shift
-    exec docker run --rm "${TERMINAL[@]}" "${FLAGS[@]}" "${flags[@]}" "$RUN_IMAGE" "$@"
+    exec docker run --rm --no-healthcheck "${TERMINAL[@]}" "${FLAGS[@]}" "${flags[@]}" "$RUN_IMAGE" "$@"
 }
 
 case $MODE in

@@ -1,0 +1,111 @@
+"""R5: a site whose connection is cut, in a network of its own (Linux, as root)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.federation import Federation, finished
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
+
+HOST, REMOTE = "10.213.77.1", "10.213.77.2"
+
+
+class Link:
+    """A network namespace that reaches this machine over one virtual cable."""
+
+    def __init__(self) -> None:
+        self.name, self.cable = f"mediswarm-{os.getpid()}", f"ms{os.getpid()}"
+
+    def make(self) -> str | None:
+        """Gives the reason where it cannot be made."""
+        for command in (
+            f"ip netns add {self.name}",
+            f"ip link add {self.cable} type veth peer name far netns {self.name}",
+            f"ip address add {HOST}/30 dev {self.cable}",
+            f"ip link set {self.cable} up",
+            f"ip -n {self.name} address add {REMOTE}/30 dev far",
+            f"ip -n {self.name} link set far up",
+            f"ip -n {self.name} link set lo up",
+        ):
+            try:
+                done = subprocess.run(
+                    command.split(), capture_output=True, text=True, timeout=10, check=False
+                )
+            except OSError as error:
+                return f"{command}: {error.strerror}"
+            if done.returncode:
+                return f"{command}: {done.stderr.strip()}"
+        return None
+
+    def set(self, state: str) -> None:
+        """Plug the cable in (`up`), or pull it (`down`): packets are lost without a word."""
+        subprocess.run(["ip", "link", "set", self.cable, state], timeout=10, check=True)
+
+    def remove(self) -> None:
+        subprocess.run(["ip", "netns", "delete", self.name], capture_output=True, timeout=10, check=False)
+        subprocess.run(["ip", "link", "delete", self.cable], capture_output=True, timeout=10, check=False)
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    link = Link()
+    try:
+        if reason := link.make():
+            pytest.skip(f"no network of its own can be made for a site: {reason}")
+        yield link
+    finally:
+        link.remove()
+
+
+@pytest.fixture
+def federation(link: Link, tmp_path: Path) -> Iterator[Federation]:
+    with Federation(tmp_path, server=HOST) as federation:
+        federation.wrapper["site-3"] = ["ip", "netns", "exec", link.name]
+        federation.start()
+        yield federation
+
+
+def test_a_site_whose_network_drops_is_back_at_the_next_border(
+    federation: Federation,
+    link: Link,
+    make_gates: Callable[[Federation], Any],
+    gated_job: Callable[..., Path],
+    note: Callable[..., None],
+) -> None:
+    """R5: cut for longer than the round budget, in the middle of a round."""
+    gates = make_gates(federation)
+    gates.hold(1, "site-3")
+    gates.hold(3, "site-1")
+    run = federation.submit(gated_job(rounds=6, round_quorum=2, round_budget=15))
+    gates.wait_in(1, "site-3")
+    link.set("down")
+    cut = time.monotonic()
+    gates.release(1, "site-3")
+    gates.wait_in(3, "site-1", within=120)
+    assert time.monotonic() - cut > 15
+    link.set("up")
+    joined = time.monotonic()
+    federation.healthy("site-3", within=90)
+    registered = time.monotonic() - joined
+    gates.release(3, "site-1")
+    federation.wait_for(run, finished, 120, "the run ends")
+
+    record = federation.record(run)
+    assert record["state"] == "succeeded", record["error"]
+    excluded = {entry["round"]: entry["excluded"] for entry in record["rounds"] if entry["excluded"]}
+    assert excluded == {1: {"site-3": "MS-R005"}}
+    assert [entry["sites"] for entry in record["segments"]] == [
+        ["site-1", "site-2", "site-3"],
+        ["site-1", "site-2"],
+        ["site-1", "site-2", "site-3"],
+    ]
+    assert gates.begun("site-3") == [0, 1, 4, 5]
+    lost = len(gates.begun("site-1")) - 6
+    note("R5 network cut, quorum 2", lost, registered, "site back at the next border")

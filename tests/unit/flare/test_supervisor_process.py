@@ -1,0 +1,106 @@
+"""One supervisor for each state directory, in a process of its own, until nothing is left to do."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mediswarm.errors import SessionError
+from mediswarm.flare.operator_files import OperatorFiles
+from mediswarm.flare.run_state import Run, RunState
+from mediswarm.flare.supervisor_process import ensure_supervisor, is_supervised, only_supervisor, supervise
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from mediswarm.flare.operator_files import OperatorFiles
+from mediswarm.flare.supervisor_process import only_supervisor
+with only_supervisor(OperatorFiles(Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def until(happened: Callable[[], Any], within: float) -> None:
+    deadline = time.monotonic() + within
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def files(tmp_path: Path, make_job: Any) -> OperatorFiles:
+    """A state directory with a run whose kit is gone."""
+    files = OperatorFiles(tmp_path / "state")
+    job = make_job()
+    files.keep_job("run-1", job)
+    with RunState(files.database) as state:
+        state.add("run-1", job.name, job.hash, tmp_path / "no-kit", None, 4)
+    return files
+
+
+def run_of(files: OperatorFiles) -> Run:
+    with RunState(files.database) as state:
+        return state.run("run-1")
+
+
+def test_a_kit_that_is_gone_ends_the_run_and_not_the_supervisor(files: OperatorFiles) -> None:
+    supervise(files, until_done=True, stop=threading.Event())
+    run = run_of(files)
+    assert run.error is not None
+    assert (run.state, run.error["code"]) == ("failed", "MS-K001")
+
+
+def test_a_fault_of_ours_ends_the_run_and_not_the_supervisor(
+    files: OperatorFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*arguments: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mediswarm.flare.session.ServerSession", faulty)
+    supervise(files, until_done=True, stop=threading.Event())
+    run = run_of(files)
+    assert run.error is not None
+    assert (run.state, run.error["code"]) == ("crashed", "MS-R001")
+
+
+def test_a_supervisor_in_the_background_ends_with_its_last_run(files: OperatorFiles) -> None:
+    ensure_supervisor(files)
+    until(lambda: run_of(files).finished, 30)
+    until(lambda: not is_supervised(files), 10)
+    log = files.log.read_text()
+    assert "MS-K001" in log
+    assert "Traceback" not in log
+    until(lambda: not psutil.Process().children(), 10)
+
+
+def test_the_lock_of_a_killed_supervisor_is_free(files: OperatorFiles) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(files.state_dir)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    assert is_supervised(files)
+    with pytest.raises(SessionError) as caught, only_supervisor(files):
+        pass
+    assert caught.value.code == "MS-S011"
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    assert not is_supervised(files)
+
+
+def test_a_stopped_supervisor_leaves_its_runs_as_they_are(files: OperatorFiles) -> None:
+    stop = threading.Event()
+    stop.set()
+    supervise(files, until_done=False, stop=stop)
+    assert run_of(files).state == "waiting"
