@@ -2,6 +2,7 @@
 # The operator's one script. It makes what it needs (a virtual environment with
 # locked dependencies) and does its work:
 #
+#   ./deploy_and_test.sh setup        the command line, as .venv/bin/mediswarm
 #   ./deploy_and_test.sh demo [DIR]   three synthetic hospitals, alone and together, and a report
 #   ./deploy_and_test.sh test         style, types, floors and all tests
 set -euo pipefail
@@ -13,7 +14,7 @@ fail() {
 }
 
 usage() {
-    sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 # The environment is made anew when a lock file or pyproject.toml changes.
@@ -49,6 +50,9 @@ run_tests() {
 }
 
 case "${1:-}" in
+    setup)
+        make_environment
+        ;;
     demo)
         make_environment
         exec .venv/bin/mediswarm demo --out "${2:-demo}"

@@ -25,6 +25,9 @@ _LOG_BYTES, _LOG_FILES = 10 << 20, 5
 _HEARTBEAT_S = 5
 _GRACE_OF_HEAD_S, _GRACE_S = 3.0, 3.0  # Docker kills ten seconds after it asked a container to stop
 _PR_SET_CHILD_SUBREAPER = 36
+_PATIENCE = {"NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "20"}
+"""NVFlare 2.9 ends a job whose server part is done only when every site has said that its part is, and
+waits 900 s for one that was cut off; a run's next segment would wait as long."""
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 
 
@@ -78,7 +81,7 @@ def start_nvflare(
         values += [f"uid={kit.name}", f"heart_beat_interval={_HEARTBEAT_S}"]
     arguments = ["-m", str(workspace), "-s", f"fed_{kind}.json", "--set", *values]
     command = [sys.executable, "-u", "-m", "mediswarm.flare.nvflare_process", kind, *arguments]
-    environment = {**os.environ, **KEEP_MEMORY, **_threads(), **settings}
+    environment = {**os.environ, **KEEP_MEMORY, **_threads(), **_PATIENCE, **settings}
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
     )

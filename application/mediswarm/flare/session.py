@@ -18,6 +18,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's C core writes to the t
 from nvflare.apis.fl_exception import FLCommunicationError
 from nvflare.fuel.flare_api import api_spec as nv
 from nvflare.fuel.flare_api.flare_api import Session
+from nvflare.fuel.utils.config_service import ConfigService
 from typing_extensions import Self
 
 from mediswarm.errors import KitError, MediSwarmError, SessionError
@@ -99,6 +100,8 @@ class ServerSession:
         session: Session | None = None
         try:
             with _quiet():
+                # NVFlare would look for its settings in the current directory and all below it
+                ConfigService.initialize({}, [str((Path(self._root.name) / "local").resolve())])
                 session = Session(self.kit.name, self._root.name)
                 session.api._print_hci = _silent  # noqa: SLF001 - it prints to the terminal
                 session.api.auto_login_max_tries = 1

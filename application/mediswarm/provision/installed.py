@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import PackageMetadata, distributions
 from pathlib import Path
 from typing import Literal
 
@@ -24,9 +24,9 @@ class Component:
     licence: str
 
 
-def installed_components(dpkg: Path = _DPKG, doc: Path = _DOC) -> list[Component]:
+def installed_components() -> list[Component]:
     """All of them, sorted by kind and name."""
-    return sorted({*python_packages(), *debian_packages(dpkg, doc)})
+    return sorted({*python_packages(), *debian_packages()})
 
 
 def python_packages() -> list[Component]:
@@ -40,20 +40,19 @@ def python_packages() -> list[Component]:
     ]
 
 
-def licence_of(about: Metadata) -> str:
+def licence_of(about: PackageMetadata) -> str:
     """The licence in a package's metadata: its expression, else its classifiers, else its free text."""
-    expression = about.get("License-Expression")
-    if expression:
-        return str(expression)
+    if "License-Expression" in about:
+        return about["License-Expression"]
     classifiers = [
-        str(classifier).rsplit(" :: ", 1)[1]
-        for classifier in about.get_all("Classifier", [])
-        if str(classifier).startswith("License ::") and not str(classifier).endswith(":: OSI Approved")
+        classifier.rsplit(" :: ", 1)[1]
+        for classifier in about.get_all("Classifier") or []
+        if classifier.startswith("License ::") and not classifier.endswith(":: OSI Approved")
     ]
     if classifiers:
         return " AND ".join(sorted(classifiers))
-    lines = str(about.get("License") or "").strip().splitlines()
-    return lines[0].strip()[:_LONGEST] if lines else ""
+    text = about["License"].strip() if "License" in about else ""
+    return text.partition("\n")[0][:_LONGEST]
 
 
 def debian_packages(dpkg: Path = _DPKG, doc: Path = _DOC) -> list[Component]:

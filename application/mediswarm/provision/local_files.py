@@ -23,6 +23,10 @@ _WORKSPACE = "/proc/self/cwd"
 """NVFlare's storage takes absolute paths only, and a kit does not know where its workspace will be.
 NVFlare's processes change into the workspace first."""
 
+_SILENT_S = 120
+"""Seconds without a sign of life after which the server gives a site up; NVFlare's default is 600. A site
+beats from a process that does not train: however long a round lasts, it is not silent."""
+
 _DROPPED = {"site_log_streamer", "log_receiver"}
 """Components of NVFlare's default that send sites' error logs, with paths and tracebacks, to the server."""
 
@@ -59,6 +63,8 @@ class LocalFiles(Builder):
         resources["components"] = _components(resources["components"], ours)
         if is_server:
             _store_in_workspace(resources)
+            for server in resources["servers"]:
+                server["heart_beat_timeout"] = _SILENT_S
         _write(folder / "resources.json", resources)
         _write(folder / "comm_config.json", {"allow_adhoc_conns": False, "internal": _INTERNAL})
         # the server deploys a job that brings code if any site would run it
