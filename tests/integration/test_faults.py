@@ -162,13 +162,8 @@ def test_a_quorum_goes_on_without_a_lost_site(
     gates.hold(1, "site-1")
     run = federation.submit(gated_job(rounds=6, round_quorum=2, round_budget=12))
     gates.wait_in(1, "site-1")
-    assert [(event["site"], event["reason"]) for event in federation.events(run, "exclusion")] in (
-        [],  # not told yet
-        [("site-3", "MS-R005")],
-    )
-    gates.release(0, "site-3")
-    late = "late answer of site-3 to task contribute is ignored"
-    until(lambda: late in log_of(federation, federation.server), 20, late)
+    gates.release(0, "site-3")  # its update is of a round that is over; it goes on with the present one
+    gates.wait_in(1, "site-3")
     gates.release(1, "site-1")
 
     gates.hold(3, "site-3")
@@ -276,7 +271,7 @@ def test_a_killed_aggregator_of_a_swarm_is_replaced(
     aggregators = [entry["aggregator"] for entry in record["rounds"]]
     assert aggregators[1] != "site-2", aggregators
     for site in federation.sites:
-        end = same_end(record, federation.scratch(site) / "runs" / run / "last", undisturbed)
+        end = same_end(record, federation.scratch(site) / "workspace" / "runs" / run / "last", undisturbed)
     lost = len(gates.begun("site-1")) - ROUNDS
     assert lost == 1
     note("R7 swarm: aggregator killed", lost, seconds, end)

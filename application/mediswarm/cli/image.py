@@ -18,7 +18,10 @@ from mediswarm.errors import ImageError
 app = typer.Typer(help="Build container images, list them, and say what is in them.", no_args_is_help=True)
 
 _ImageArgument = Annotated[
-    str | None, typer.Argument(metavar="[IMAGE]", help="An image here [default: what this command runs in].")
+    str | None,
+    typer.Argument(
+        metavar="[IMAGE]", help="An image on this machine; what this command runs in if left out."
+    ),
 ]
 
 
@@ -36,7 +39,10 @@ def build(
         ),
     ] = None,
     tag: Annotated[
-        str | None, typer.Option("--tag", metavar="NAME:TAG", help="[default: mediswarm/NAME:VERSION]")
+        str | None,
+        typer.Option(
+            "--tag", metavar="NAME:TAG", help="Its name and tag; mediswarm/NAME:VERSION if left out."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
