@@ -27,15 +27,23 @@ make_environment() {
     printf 'installing into .venv (a few minutes the first time)\n' >&2
     "$python" -m venv --clear .venv ||
         fail "the virtual environment could not be made" "on Debian and Ubuntu: apt-get install python3-venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-        --requirement docker_config/requirements.lock --requirement docker_config/requirements-dev.lock
+    local torch others pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check)
+    torch="$(mktemp -d)" others="$torch/others.lock"
+    awk '/^[^ #]/ {torch = /^torch==/} torch' docker_config/requirements.lock >"$torch/torch.lock"
+    awk '/^[^ #]/ {torch = /^torch==/} !torch' docker_config/requirements.lock >"$others"
+    # with hashes at hand pip prefers an index's file; without, a CPU build that lies on this machine.
+    # What it took is compared with the lock when it is installed.
+    "${pip[@]}" download --no-deps --dest "$torch" "$(grep --only-matching '^torch==[^ ]*' "$torch/torch.lock")"
+    "${pip[@]}" install --no-deps --require-hashes --no-index --find-links "$torch" --requirement "$torch/torch.lock"
+    "${pip[@]}" install --no-deps --require-hashes --requirement "$others" \
+        --requirement docker_config/requirements-dev.lock
+    rm -rf "$torch"
     # torch's public build for Linux needs NVIDIA's libraries beside it, its CPU build does not
     if .venv/bin/python -c 'from importlib.metadata import requires; import sys
 sys.exit(not any(name.startswith("nvidia") for name in requires("torch")))'; then
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-            --requirement docker_config/requirements-cuda.lock
+        "${pip[@]}" install --no-deps --require-hashes --requirement docker_config/requirements-cuda.lock
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    "${pip[@]}" install --no-deps --no-build-isolation --editable .
     printf '%s' "$wanted" >.venv/.complete
 }
 

@@ -170,6 +170,10 @@ class Federation:
         file = self.scratch(name) / "node.json"
         return json.loads(file.read_text()) if file.is_file() else {}
 
+    def log(self, name: str) -> str:
+        """What a node, its NVFlare and its jobs have printed."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
     def processes_of(self, name: str) -> list[psutil.Process]:
         """All processes of a node: it, NVFlare, and those of jobs, orphans among them."""
         return _naming(self.scratch(name))
@@ -269,6 +273,11 @@ class Federation:
         until(looked_at, within, lambda: f"{what}; {self.run(run_id)}\n{self._logs()}")
         return time.monotonic() - begun
 
+    def ended(self, run_id: str, within: float = 120.0) -> dict[str, Any]:
+        """The record of a run, when it has ended."""
+        self.wait_for(run_id, lambda run, _: run.finished, within, "the run ends")
+        return self.record(run_id)
+
     def supervisor(self) -> psutil.Process | None:
         """The operator's supervisor, if one is at work."""
         found = [
@@ -289,11 +298,6 @@ class Federation:
     def _logs(self) -> str:
         log = self.files.log
         return log.read_text()[-3000:] if log.is_file() else ""
-
-
-def finished(run: Run, record: dict[str, Any]) -> bool:
-    """For `wait_for`: the run has ended, however."""
-    return run.finished
 
 
 def _naming(place: Path) -> list[psutil.Process]:

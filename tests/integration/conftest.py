@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,31 @@ def gated_job(tmp_path_factory: pytest.TempPathFactory) -> WriteGatedJob:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """A federation for all tests of a file."""
+    with Federation(tmp_path_factory.mktemp("federation")) as federation:
+        federation.start()
+        yield federation
+
+
+@pytest.fixture
+def federation(shared: Federation, gates: Gates) -> Iterator[Federation]:
+    """Server and three sites, all well, and no doors closed."""
+    gates.clear()
+    shared.start()
+    yield shared
+    for run in shared.unfinished():  # a test that failed leaves its run
+        gates.clear()
+        shared.cli("abort", run, within=150)
+
+
+@pytest.fixture
+def gates(shared: Federation) -> Gates:
+    """The doors of the shared federation."""
+    return Gates(shared)
 
 
 @pytest.fixture(scope="session")

@@ -135,7 +135,7 @@ class RoundController(Controller):
         # that change it meanwhile; ours does not, and a copy of the model is dear.
         asked._broadcast_data = message  # noqa: SLF001
         self.broadcast(asked, fl_ctx, targets=sites, min_responses=len(sites))
-        while asked.completion_status is None and not self._only_lost(sites, answered):
+        while asked.completion_status is None and not self.waits_in_vain(sites, answered):
             if abort_signal.triggered:
                 self.cancel_task(asked)
                 raise RunFailed("MS-R007", "the run was aborted")
@@ -145,7 +145,7 @@ class RoundController(Controller):
         silent = [site for site in sites if site not in answered]
         return failed | {site: self._why_silent(site) for site in silent}
 
-    def _only_lost(self, sites: list[str], answered: set[str]) -> bool:
+    def waits_in_vain(self, sites: list[str], answered: set[str]) -> bool:
         """Whether those that have not answered are all gone, so that waiting for them is idle."""
         silent = [site for site in sites if site not in answered]
         return bool(silent) and all(self.get_client_disconnect_time(site) is not None for site in silent)

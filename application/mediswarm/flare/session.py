@@ -37,6 +37,8 @@ COMMAND_S = 30.0
 """How long the server may take for an answer, in which it asks the sites."""
 EVENTS_S = 3.0
 """How long a running job may take to tell its events; the next time it is asked again."""
+SITES_S = 10.0
+"""How long a site may take to say what it does; one that was cut off says nothing."""
 BLOCK_S = 300.0
 """How long one block of a downloaded file may take: a slow link is no failure."""
 
@@ -132,7 +134,7 @@ class ServerSession:
         def ask(session: Session) -> list[ConnectedSite]:
             registered = session.get_system_info().client_info
             answers: dict[str, list[dict[str, Any]]] = {}
-            with contextlib.suppress(nv.NoClientsAvailable):
+            with contextlib.suppress(nv.NoClientsAvailable), _within(SITES_S, session):
                 for said in session.get_client_job_status() or []:
                     answers.setdefault(said["client_name"], []).append(said)
             return [
@@ -162,11 +164,8 @@ class ServerSession:
         def ask(session: Session) -> dict[str, Any]:
             # NVFlare 2.9 holds its server's lock until the job answers, and no heartbeat gets through: where
             # the job's process has just ended, that is until the timeout
-            session.set_timeout(EVENTS_S)
-            try:
+            with _within(EVENTS_S, session):
                 return dict(session.do_app_command(job_id, EVENTS, {"after": after}))
-            finally:
-                session.set_timeout(COMMAND_S)
 
         try:
             said = self._ask(ask)
@@ -246,6 +245,16 @@ class _Conflict(SessionError):
     def __init__(self, message: str, job_id: str) -> None:
         super().__init__("MS-S004", message)
         self.job_id = job_id
+
+
+@contextlib.contextmanager
+def _within(seconds: float, session: Session) -> Iterator[None]:
+    """Let the server wait so long for others, and not :data:`COMMAND_S`."""
+    session.set_timeout(seconds)
+    try:
+        yield
+    finally:
+        session.set_timeout(COMMAND_S)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ class SwarmController(RoundController):
         self._ledger = Ledger(job, self._pipeline, self._folder, self.run_id)
         self._totals: Counts = {}
         self._promote: float | None = None
+        self._aggregator: str | None = None
         return self._ledger
 
     def run(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
@@ -97,15 +98,25 @@ class SwarmController(RoundController):
             self._promote = best["value"]
         return start, holders[0]
 
+    def waits_in_vain(self, sites: list[str], answered: set[str]) -> bool:
+        """Also when the aggregating site is gone: the others try to reach it as long as the budget lasts."""
+        return self._is_lost(self._aggregator) or super().waits_in_vain(sites, answered)
+
+    def _is_lost(self, site: str | None) -> bool:
+        return site is not None and self.get_client_disconnect_time(site) is not None
+
     def _round(self, round_: int, sites: list[str], holder: str, aggregator: str) -> None:
         reports: dict[str, SwarmReport] = {}
         order = SwarmOrder(round_, holder, self._totals, aggregator, self._promote)
+        self._aggregator = aggregator
         failed = self._ask(
             CONTRIBUTE,
             pack(order),
             sites,
             lambda site, answer: reports.__setitem__(site, unpack(SwarmReport, answer)),
         )
+        if self._is_lost(aggregator):
+            raise RunCrashed("MS-R006", f"round {round_}: the aggregating site {aggregator} is gone")
         for site, report in sorted(reports.items()):
             self._ledger.contributed(site, _contribution(report), report.weight)
         for site, code in failed.items():
@@ -128,6 +139,7 @@ class SwarmController(RoundController):
             raise RunCrashed(
                 "MS-R006", f"round {round_}: the aggregating site {aggregator} failed ({lost[aggregator]})"
             )
+        self._aggregator = None
         self._ledger.aggregated(aggregator, made[0].digest, made[0].changed)
 
     def _judge(self, order: SwarmOrder, sites: list[str]) -> dict[str, Judgement]:
