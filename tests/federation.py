@@ -275,7 +275,7 @@ class Federation:
 
     def ended(self, run_id: str, within: float = 120.0) -> dict[str, Any]:
         """The record of a run, when it has ended."""
-        self.wait_for(run_id, lambda run, _: run.finished, within, "the run ends")
+        self.wait_for(run_id, finished, within, "the run ends")
         return self.record(run_id)
 
     def supervisor(self) -> psutil.Process | None:
@@ -298,6 +298,11 @@ class Federation:
     def _logs(self) -> str:
         log = self.files.log
         return log.read_text()[-3000:] if log.is_file() else ""
+
+
+def finished(run: Run, record: dict[str, Any]) -> bool:
+    """For `wait_for`: the run has ended, however."""
+    return run.finished
 
 
 def _naming(place: Path) -> list[psutil.Process]:

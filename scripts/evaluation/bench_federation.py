@@ -88,7 +88,7 @@ def in_federation(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
     """One run among real nodes over mutual TLS, and one bare loop of the same work."""
     # the tests' harness of real processes; it is no part of the package
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-    from federation import Federation, finished
+    from federation import Federation
 
     names = [f"site-{index + 1}" for index in range(sites)]
     with tempfile.TemporaryDirectory() as temporary:
@@ -99,9 +99,8 @@ def in_federation(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
             started = time.perf_counter()
             with Memory("runner_process") as memory, Wire(federation) as wire:
                 run = federation.submit(job.folder)
-                federation.wait_for(run, finished, 1800, "the run ends")
+                record = federation.ended(run, within=1800)
             total = time.perf_counter() - started
-            record = federation.record(run)
             if record["state"] != "succeeded":
                 sys.exit(f"the run has {record['state']}: {record['error']}")
             figures = times(record, federation.files.run(run), total, bare)

@@ -49,7 +49,7 @@ def gated_job(tmp_path_factory: pytest.TempPathFactory) -> WriteGatedJob:
                 "batch_size": 16,
                 "optimizer": {"name": "adamw", "lr": 0.003},
             },
-            "workflow": {"name": "fedavg", "rounds": 4, "segment_rounds": 2, "round_budget": 60} | workflow,
+            "workflow": {"name": "fedavg", "rounds": 4, "segment_rounds": 2, "round_budget": 300} | workflow,
             "selection": {"metric": "auroc_macro", "mode": "max"},
         }
         (folder / "job.yml").write_text(yaml.safe_dump(document), encoding="utf-8")

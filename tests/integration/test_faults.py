@@ -41,6 +41,7 @@ from mediswarm.spec import load_job
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 
 ROUNDS = 4
+LONG_BUDGET_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_a_killed_trainer_and_a_killed_site_cost_one_round(
     """R6 with the default quorum: the round is done again from the committed model, with all."""
     gates.hold(1, "site-3")
     gates.hold(3, "site-2")
-    run = federation.submit(gated_job(rounds=ROUNDS))
+    run = federation.submit(gated_job(rounds=ROUNDS, round_budget=LONG_BUDGET_S))
     gates.wait_in(1, "site-3")
     (trainer,) = federation.job_processes_of("site-3")
     trainer.kill()
@@ -201,6 +202,7 @@ def test_a_killed_trainer_and_a_killed_site_cost_one_round(
     federation.restart("site-2")
     committed(federation, run, 3)
     site_s = time.monotonic() - killed
+    assert max(trainer_s, site_s) < LONG_BUDGET_S / 2, "a death is noticed long before the budget ends"
     record = federation.ended(run)
     end = same_end(record, federation.files.run(run) / "last", undisturbed)
     assert [gates.begun(site) for site in federation.sites] == [[0, 1, 1, 2, 3, 3]] * 3
@@ -217,7 +219,7 @@ def test_a_killed_aggregator_of_a_swarm_is_replaced(
 ) -> None:
     """R7: the segment is lost and the run is not; another site aggregates, from the same model."""
     gates.hold(1, "site-2")
-    run = federation.submit(gated_job(name="swarm", rounds=ROUNDS))
+    run = federation.submit(gated_job(name="swarm", rounds=ROUNDS, round_budget=LONG_BUDGET_S))
     gates.wait_in(1, "site-2")
     federation.kill("site-2")
     killed = time.monotonic()
@@ -225,6 +227,7 @@ def test_a_killed_aggregator_of_a_swarm_is_replaced(
     federation.restart("site-2")
     committed(federation, run, 1)
     seconds = time.monotonic() - killed
+    assert seconds < LONG_BUDGET_S / 2
     record = federation.ended(run)
     aggregators = [entry["aggregator"] for entry in record["rounds"]]
     assert aggregators[1] != "site-2", aggregators

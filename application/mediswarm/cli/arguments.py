@@ -26,7 +26,7 @@ DataOption = Annotated[
 ]
 SiteOption = Annotated[str, typer.Option("--site", metavar="NAME", help="Name of the site.")]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Run directory [default: runs/<JOB>-<time>].")
+    Path | None, typer.Option("--out", metavar="DIR", help="Run directory (default: runs/<JOB>-<time>).")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …")]
 ScratchOption = Annotated[

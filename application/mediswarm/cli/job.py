@@ -95,7 +95,7 @@ def contract_test(
     data: DataOption = None,
     site: Annotated[
         str | None,
-        typer.Option("--site", metavar="NAME", help="Site to read [default: the first in the data]."),
+        typer.Option("--site", metavar="NAME", help="Site to read (default: the first in the data)."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,7 @@ def run(
     from mediswarm.flare.node import Node
     from mediswarm.flare.site_settings import environment_of
 
+    os.umask(0o077)  # case ids and models lie in the scratch directory: other accounts need not read them
     there = data.resolve() if data is not None and data.is_dir() else None
     settings = environment_of(there, scratch.resolve(), device)
     raise typer.Exit(Node(kit.resolve(), scratch.resolve(), settings).run())

@@ -29,7 +29,7 @@ StateOption = Annotated[
         "--state",
         metavar="DIR",
         envvar="MEDISWARM_STATE_DIR",
-        help="Where this operator's runs are kept [default: ~/.local/state/mediswarm].",
+        help="Where this operator's runs are kept (default: ~/.local/state/mediswarm).",
     ),
 ]
 RunArgument = Annotated[

@@ -25,7 +25,7 @@ def provision(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Folder of the federation [default: provisioned/<FEDERATION>]."
+            "--out", metavar="DIR", help="Folder of the federation (default: provisioned/<FEDERATION>)."
         ),
     ] = None,
     approve: Annotated[

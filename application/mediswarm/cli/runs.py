@@ -43,7 +43,7 @@ def list_(state: StateOption = None, json: JsonOption = False) -> None:
 
 def status(
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="A run [default: server, sites and all runs].")
+        str | None, typer.Argument(metavar="RUN", help="A run (default: server, sites and all runs).")
     ] = None,
     kit: KitOption = None,
     state: StateOption = None,
@@ -135,7 +135,7 @@ def resume(
     run: RunArgument,
     sites: Annotated[
         str | None,
-        typer.Option("--sites", metavar="A,B,C", help="Go on with these sites [default: as before]."),
+        typer.Option("--sites", metavar="A,B,C", help="Go on with these sites (default: as before)."),
     ] = None,
     kit: KitOption = None,
     state: StateOption = None,
@@ -173,7 +173,7 @@ def resume(
 def fetch(
     run: RunArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where to put it [default: runs/<RUN>].")
+        Path | None, typer.Option("--out", metavar="DIR", help="Where to put it (default: runs/<RUN>).")
     ] = None,
     state: StateOption = None,
     json: JsonOption = False,
@@ -190,7 +190,10 @@ def fetch(
         raise UsageError("MS-S017", f"nothing of run {found.id} has come back yet: {found.state}")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError("MS-U003", "the directory is not empty", file=folder)
-    shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+    try:
+        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+    except (OSError, shutil.Error) as error:
+        raise UsageError("MS-U006", f"it cannot be copied: {error}", file=folder) from error
     held = [name for name in ("best", "last") if (folder / name).is_dir()]
     if json:
         typer.echo(

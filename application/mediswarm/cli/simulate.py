@@ -27,7 +27,7 @@ def simulate(
     data: DataOption = None,
     sites: Annotated[
         str | None,
-        typer.Option("--sites", metavar="A,B,C", help="Sites that take part [default: all in the data]."),
+        typer.Option("--sites", metavar="A,B,C", help="Sites that take part (default: all in the data)."),
     ] = None,
     out: OutOption = None,
     device: DeviceOption = "cpu",

@@ -25,7 +25,7 @@ def submit(
     job: JobArgument,
     sites: Annotated[
         str | None,
-        typer.Option("--sites", metavar="A,B,C", help="Sites that take part [default: the federation's]."),
+        typer.Option("--sites", metavar="A,B,C", help="Sites that take part (default: the federation's)."),
     ] = None,
     kit: KitOption = None,
     state: StateOption = None,

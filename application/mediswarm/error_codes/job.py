@@ -26,6 +26,10 @@ CODES: dict[str, ErrorCode] = {
         "A site's name cannot be used",
         "Use letters, digits, - and _, starting with a letter, at most 63; rename the site's folder.",
     ),
+    "MS-U006": ErrorCode(
+        "The target cannot be written",
+        "Choose a directory that this account can write; in a container, root's is the account 10001.",
+    ),
     # job files
     "MS-J001": ErrorCode(
         "The job file cannot be read",

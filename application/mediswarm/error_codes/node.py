@@ -88,6 +88,10 @@ CODES: dict[str, ErrorCode] = {
         "The image on this machine is not the one that the startup kit names",
         "Remove that image and let docker.sh fetch the right one, or ask the operator for a new kit.",
     ),
+    "MS-N025": ErrorCode(
+        "The Docker engine did not start the container",
+        "Read what Docker said; if it is about a GPU, install the NVIDIA Container Toolkit or use --GPU none.",
+    ),
     # startup kits at work
     "MS-K020": ErrorCode(
         "The startup kit is of another generation than the server's",

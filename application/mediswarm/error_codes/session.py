@@ -67,4 +67,8 @@ CODES: dict[str, ErrorCode] = {
     "MS-S019": ErrorCode(
         "The supervisor ended unexpectedly", "Read the log named; send its last lines to the developers."
     ),
+    "MS-S020": ErrorCode(
+        "The job was changed after the operator signed it",
+        "Find out who can write to the disk of the one named; `mediswarm resume RUN` submits it anew.",
+    ),
 }

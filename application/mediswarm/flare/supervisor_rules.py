@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from mediswarm.errors import KitError, MediSwarmError, RunCrashed, RunFailed, error_from_dict
+from mediswarm.errors import (
+    KitError,
+    MediSwarmError,
+    RunCrashed,
+    RunFailed,
+    SessionError,
+    error_from_dict,
+)
 from mediswarm.flare.federation_server import SegmentJob
 from mediswarm.flare.run_state import SegmentEntry
 from mediswarm.spec import Job
@@ -124,9 +131,8 @@ def judge(
         return Verdict("succeeded")
     if wanted == "abort":
         return Verdict("stopped", RunFailed("MS-R007", "the run was stopped"))
-    refused = refusals(job)
-    if refused and not _progressed(segment, record):
-        return Verdict("failed", RunFailed("MS-S016", f"the job was refused: {'; '.join(refused)}"))
+    if turned_down := _turned_down(segment, job, record):
+        return Verdict("failed", turned_down)
     if not record or not record["error"]:
         return Verdict()
     error = error_from_dict(record["error"])
@@ -136,6 +142,20 @@ def judge(
     if error.code in INFRASTRUCTURE or (error.code == "MS-R007" and not (aborted and same_server)):
         return Verdict(None, error)
     return Verdict(state_of(error), error)
+
+
+def _turned_down(
+    segment: SegmentEntry, job: SegmentJob | None, record: dict[str, Any] | None
+) -> MediSwarmError | None:
+    """The error of a job that server or sites would not run."""
+    changed = [entry for entry in (job.deployed if job else ()) if "signature verification" in entry]
+    if changed:  # another submission would run, and nobody would know
+        where = f"NVFlare job {segment.job_id} of segment {segment.number}"
+        return SessionError("MS-S020", f"{where}: {'; '.join(changed)}")
+    refused = refusals(job)
+    if refused and not _progressed(segment, record):
+        return RunFailed("MS-S016", f"the job was refused: {'; '.join(refused)}")
+    return None
 
 
 def refusals(job: SegmentJob | None) -> list[str]:

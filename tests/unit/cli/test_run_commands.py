@@ -129,6 +129,8 @@ def test_fetch(mediswarm: Any, desk: OperatorFiles, tmp_path: Path) -> None:
     ]  # fmt: skip
     ended = mediswarm("fetch", RUN, "--out", tmp_path / "out")
     assert (ended.code, "error[MS-U003]" in ended.err) == (2, True)
+    ended = mediswarm("fetch", RUN, "--out", "/proc/out")
+    assert (ended.code, "error[MS-U006] /proc/out" in ended.err) == (2, True)
 
 
 def test_a_run_that_succeeded_is_not_resumed(mediswarm: Any, desk: OperatorFiles) -> None:

@@ -45,6 +45,8 @@ elif what == "container inspect":
     started = any(line.startswith('["run", "--detach"') for line in open(os.environ["DOCKER_CALLS"]))
     print("true" if started else "false")
     sys.exit(not started)
+elif sys.argv[1] == "run" and "--gpus" in sys.argv and os.environ.get("DOCKER_NO_GPU"):
+    sys.exit(125)
 elif sys.argv[1] == "exec" and os.environ.get("DOCKER_EXEC"):
     print(os.environ["DOCKER_EXEC"], file=sys.stderr)
     sys.exit(12)
@@ -236,6 +238,8 @@ def test_preflight_is_told_what_a_container_cannot_see(make: Callable[..., Kit],
         (["--start_client", "--data_dir", ".", "--GPU", "0; rm -rf /"], "MS-U004", 2),
         (["--start_client", "--data_dir", "data", "--scratch_dir", "data/scratch"], "MS-H011", 10),
         (["--start_client", "--data_dir", "data", "--scratch_dir", "data"], "MS-H011", 10),
+        (["--start_client", "--data_dir", "data", "--scratch_dir", "."], "MS-H011", 10),
+        (["--dummy_training", "--scratch_dir", "."], "MS-H011", 10),
         (["--start_client", "--data_dir", "data", "--scratch_dir", "/proc/scratch"], "MS-H001", 10),
         (["--local_training", "--data_dir", "data", "--scratch_dir", "scratch"], "MS-U004", 2),
         (["--interactive", "--scratch_dir", "scratch"], "MS-U004", 2),
@@ -260,6 +264,7 @@ def test_what_cannot_be_is_refused(
     assert (done.returncode, done.stderr.split("]")[0]) == (exit_code, f"error[{code}")
     assert "\n  hint: " in done.stderr
     assert not [call for call in kit.docker if call[0] == "run"]
+    assert not any((tmp_path / "data").iterdir()), "nothing is made in the data"
 
 
 def test_no_mode_shows_how_it_is_used(make: Callable[..., Kit]) -> None:
@@ -377,6 +382,34 @@ def test_an_admins_command_goes_into_the_container(make: Callable[..., Kit], tmp
     assert f'type=bind,"source={tmp_path}",target=/work' in options(kit.started, "--mount")
 
 
+def test_an_admin_cannot_lose_results_in_the_container(make: Callable[..., Kit], tmp_path: Path) -> None:
+    """What a container writes outside of its mounts is gone with it."""
+    kit, work = make("admin", NAME="operator@example.org"), tmp_path / "work"
+    work.mkdir()
+    for outside in ("/result", "../result", f"{tmp_path}/result"):
+        for arguments in (["--out", outside], [f"--out={outside}"]):
+            done = kit.run("--work_dir", str(work), "fetch", "my run", *arguments)
+            assert (done.returncode, done.stderr[:14]) == (2, "error[MS-U004]")
+    assert kit.docker == []
+    assert kit.run("--work_dir", str(work), "fetch", "r", "--out", f"{work}/result").returncode == 0
+    assert kit.started[-3:] == ["r", "--out", "result"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to another account")
+def test_root_takes_no_files_away(make: Callable[..., Kit], tmp_path: Path) -> None:
+    kit, home = make(), tmp_path / "home"
+    home.mkdir()
+    (home / "thesis").write_text("")
+    done = kit.run("--dummy_training", "--scratch_dir", str(home))
+    assert (done.returncode, done.stderr[:14]) == (10, "error[MS-H001]")
+    assert (home / "thesis").stat().st_uid == 0
+
+
+def test_scratch_is_private(make: Callable[..., Kit], places: list[str], tmp_path: Path) -> None:
+    assert make().run("--start_client", *places).returncode == 0
+    assert (tmp_path / "my scratch").stat().st_mode & 0o777 == 0o700
+
+
 def test_submitting_starts_the_supervisor_in_a_container_of_its_own(make: Callable[..., Kit]) -> None:
     kit = make("admin", NAME="operator@example.org")
     assert kit.run("submit", "ODELIA").returncode == 0
@@ -385,3 +418,12 @@ def test_submitting_starts_the_supervisor_in_a_container_of_its_own(make: Callab
     assert options(first, "--name") == ["mediswarm-demo-operator_example.org-supervisor"]
     assert options(first, "--restart") == ["unless-stopped"]
     assert second[-2:] == ["submit", "ODELIA"]
+
+
+@pytest.mark.parametrize("mode", ["--start_client", "--dummy_training"])
+def test_an_engine_that_has_no_gpu_for_containers_is_named(
+    make: Callable[..., Kit], places: list[str], mode: str
+) -> None:
+    done = make().run(mode, *places, "--GPU", "all", DOCKER_NO_GPU="1")
+    assert (done.returncode, done.stderr[:14]) == (13, "error[MS-N025]")
+    assert "--GPU none" in done.stderr

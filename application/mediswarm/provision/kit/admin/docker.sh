@@ -46,6 +46,18 @@ esac
 SCRATCH_DIR=${SCRATCH_DIR:-${XDG_STATE_HOME:-$HOME/.local/state}/mediswarm/$FEDERATION}
 [[ -d $WORK_DIR ]] ||
     fail MS-U001 "$WORK_DIR: there is no such directory" "Give an existing --work_dir."
+WORK_DIR=$(absolute_folder "$WORK_DIR")
+# The container sees one folder, and what it writes elsewhere is gone with it.
+ARGUMENTS=()
+for argument in "$@"; do
+    argument=${argument/#"$WORK_DIR/"/} argument=${argument/#--out="$WORK_DIR/"/--out=}
+    case $argument in
+        /* | .. | ../* | --*=/* | --*=..*)
+            fail MS-U004 "$argument lies outside of --work_dir, $WORK_DIR, the only folder that is seen here" \
+                "Give a path below it, or another --work_dir." ;;
+    esac
+    ARGUMENTS+=("$argument")
+done
 ready
 FLAGS+=(--env MEDISWARM_STATE_DIR=/scratch)
 
@@ -53,7 +65,7 @@ FLAGS+=(--env MEDISWARM_STATE_DIR=/scratch)
 supervise() {
     ! running || return 0
     docker rm --force "$CONTAINER" >/dev/null 2>&1 || true
-    docker run --detach --name "$CONTAINER" --restart unless-stopped --stop-timeout 20 --no-healthcheck \
+    docker_run --detach --name "$CONTAINER" --restart unless-stopped --stop-timeout 20 --no-healthcheck \
         "${FLAGS[@]}" "${NETWORK_FLAGS[@]}" "$RUN_IMAGE" supervise >/dev/null
 }
 
@@ -63,10 +75,10 @@ if [[ $MODE == --start_supervisor ]]; then
     exit
 fi
 case $1 in
-    submit | resume)
+    submit | resume | abort)
         [[ " $* " == *" --help "* ]] || supervise ;;
 esac
 TERMINAL=()
 if [[ -t 0 && -t 1 ]]; then TERMINAL=(--interactive --tty); fi
-exec docker run --rm --no-healthcheck "${TERMINAL[@]}" "${FLAGS[@]}" "${NETWORK_FLAGS[@]}" \
-    --mount "$(bind "$(absolute_folder "$WORK_DIR")" /work)" --workdir /work "$RUN_IMAGE" "$@"
+docker_run --rm --no-healthcheck "${TERMINAL[@]}" "${FLAGS[@]}" "${NETWORK_FLAGS[@]}" \
+    --mount "$(bind "$WORK_DIR" /work)" --workdir /work "$RUN_IMAGE" "${ARGUMENTS[@]}"

@@ -14,7 +14,7 @@ fail() {
         MS-U*) exit 2 ;;
         MS-H* | MS-N022) exit 10 ;;
         MS-K*) exit 12 ;;
-        MS-N023 | MS-N024) exit 13 ;;
+        MS-N023 | MS-N024 | MS-N025) exit 13 ;;
         *) exit 14 ;;
     esac
 }
@@ -66,13 +66,43 @@ ask() {
 }
 
 # absolute_folder PATH: as the kernel knows it, without links
-absolute_folder() { cd -- "$1" && pwd -P; }
+absolute_folder() {
+    (cd -- "$1" 2>/dev/null && pwd -P) ||
+        fail MS-U001 "$1: this account cannot enter the directory" "Choose another, or ask for access to it."
+}
+
+# within INNER OUTER: whether INNER is OUTER or lies in it; both as absolute_folder gives them
+within() { [[ ${1%/}/ == "${2%/}/"* ]]; }
+
+# keep_apart PATH: an error if what is written in PATH could reach the data or the kit
+keep_apart() {
+    if [[ -n ${DATA_DIR:-} ]] && within "$1" "$DATA_DIR"; then
+        fail MS-H011 "$SCRATCH_DIR lies in the data directory $DATA_DIR, which is only read" \
+            "Choose a --scratch_dir elsewhere."
+    fi
+    if [[ -n ${DATA_DIR:-} ]] && within "$DATA_DIR" "$1"; then
+        fail MS-H011 "the data directory $DATA_DIR lies in $SCRATCH_DIR, where the container may write" \
+            "Choose a --scratch_dir of its own."
+    fi
+    if within "$KIT" "$1"; then
+        fail MS-H011 "the kit lies in $SCRATCH_DIR, where the container may write" \
+            "Choose a --scratch_dir of its own."
+    fi
+}
 
 prepare_scratch() {
-    mkdir -p -- "$SCRATCH_DIR" 2>/dev/null && [[ -d $SCRATCH_DIR ]] ||
+    local planned=$SCRATCH_DIR rest='' # where it will be: nothing is made in the data first
+    while [[ ! -d $planned ]]; do
+        rest=/$(basename -- "$planned")$rest
+        planned=$(dirname -- "$planned")
+    done
+    planned=$(absolute_folder "$planned")
+    keep_apart "$planned$rest"
+    (umask 077 && mkdir -p -- "$SCRATCH_DIR") 2>/dev/null && [[ -d $SCRATCH_DIR ]] ||
         fail MS-H001 "$SCRATCH_DIR: the directory cannot be made" \
             "Choose a --scratch_dir that this account can write."
     SCRATCH_DIR=$(absolute_folder "$SCRATCH_DIR")
+    keep_apart "$SCRATCH_DIR"
     [[ -w $SCRATCH_DIR ]] ||
         fail MS-H001 "$SCRATCH_DIR: this account cannot write there" \
             "Choose a --scratch_dir that this account can write."
@@ -84,6 +114,9 @@ choose_account() {
     ACCOUNT="$(id -u):$(id -g)"
     if [[ $(id -u) == 0 ]]; then
         ACCOUNT=10001:10001
+        [[ $(stat -c %u -- "$SCRATCH_DIR") == 10001 || -z $(ls -A -- "$SCRATCH_DIR") ]] ||
+            fail MS-H001 "$SCRATCH_DIR holds files of another account, and root would take them away from it" \
+                "Give an empty directory, run docker.sh as that account, or: chown -R $ACCOUNT '$SCRATCH_DIR'."
         chown -R -- "$ACCOUNT" "$SCRATCH_DIR" "$KIT"
     fi
 }
@@ -122,6 +155,7 @@ require_image() {
     if [[ -z $IMAGE_DIGEST ]]; then
         say "warning: this kit names its image by a tag only; nothing tells whether it is the one that was tested"
         RUN_IMAGE=$IMAGE
+        IMAGE_DIGEST=$(docker image inspect --format '{{.Id}}' -- "$IMAGE") # what the record of a run names
         return
     fi
     for word in "$IMAGE_DIGEST" "$reference" "$IMAGE"; do
@@ -176,22 +210,32 @@ ready() {
 # running: whether the participant's long-running container is up
 running() { [[ $(docker container inspect --format '{{.State.Running}}' "$CONTAINER" 2>/dev/null) == true ]]; }
 
+# docker_run ARGUMENTS...: `docker run`; where the engine itself says no, what to do about it
+docker_run() {
+    local code=0
+    docker run "$@" || code=$?
+    [[ $code != 125 ]] ||
+        fail MS-N025 "the Docker engine did not start the container; what it said stands above" \
+            "If it is about the GPU: install the NVIDIA Container Toolkit, or use --GPU none."
+    return "$code"
+}
+
 # start_node: start the long-running container, and say within 30 s how it is
 start_node() {
     if running; then
-        say "$CONTAINER is running already"
+        say "$CONTAINER is running already, with the options it was started with; stop it first to change them"
         return
     fi
     docker rm --force "$CONTAINER" >/dev/null 2>&1 || true
-    docker run --detach --name "$CONTAINER" --restart unless-stopped --stop-timeout 20 \
+    docker_run --detach --name "$CONTAINER" --restart unless-stopped --stop-timeout 20 \
         "${FLAGS[@]}" "${NETWORK_FLAGS[@]}" "$RUN_IMAGE" \
         node run --kit /kit --scratch /scratch >/dev/null
     wait_for_node
 }
 
 wait_for_node() {
-    local waited said
-    for ((waited = 0; waited < 30; waited++)); do
+    local said='' until=$((SECONDS + 30))
+    while ((SECONDS < until)); do
         running || break
         if said=$(docker exec "$CONTAINER" mediswarm node health --scratch /scratch 2>&1); then
             say "$said"

@@ -28,6 +28,7 @@ options
   --no_pull           never fetch the image
   --follow            with --logs
 
+Messages name these folders as the container sees them: /data, /scratch, and /kit for this one.
 Set MEDISWARM_ACCEPT_JOBS to job hashes, separated by commas, to take part in these jobs only.
 TEXT
 }
@@ -92,11 +93,6 @@ case $MODE in
 esac
 ask SCRATCH_DIR --scratch_dir 'directory for state, caches and results'
 [[ $MODE != --local_training ]] || ask JOB --job 'job to train'
-prepare_scratch
-if [[ -n $DATA_DIR && $SCRATCH_DIR/ == "${DATA_DIR%/}/"* ]]; then
-    fail MS-H011 "$SCRATCH_DIR lies in the data directory $DATA_DIR, which is only read" \
-        "Choose a --scratch_dir elsewhere."
-fi
 ready
 
 FLAGS+=("${GPU_FLAGS[@]}" --env "MEDISWARM_DEVICE=$DEVICE")
@@ -120,7 +116,7 @@ once() {
     local flags=()
     while [[ $1 != -- ]]; do flags+=("$1") && shift; done
     shift
-    exec docker run --rm --no-healthcheck "${TERMINAL[@]}" "${FLAGS[@]}" "${flags[@]}" "$RUN_IMAGE" "$@"
+    docker_run --rm --no-healthcheck "${TERMINAL[@]}" "${FLAGS[@]}" "${flags[@]}" "$RUN_IMAGE" "$@"
 }
 
 case $MODE in

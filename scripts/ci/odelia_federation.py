@@ -1,0 +1,95 @@
+"""The ODELIA job in containers: server, three hospitals with synthetic volumes, segments of two rounds.
+
+    python scripts/ci/odelia_federation.py [--rounds 6] [--keep DIR]
+
+Needs a Docker engine (scripts/ci/engine.sh starts one) and some minutes; not part of the tests. Every
+hospital is a container with its own startup kit, its own data directory, and nothing of the others'.
+Ends with the exit code of the run; `--keep` keeps its record and models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.system.containers import SERVER, Containers  # noqa: E402 - the checkout is on the path now
+
+from mediswarm.data.synthetic_odelia import DEMO_SITES, write_synthetic_odelia  # noqa: E402
+from mediswarm.provision.image_build import build_image  # noqa: E402
+from mediswarm.provision.image_engine import docker_engine  # noqa: E402
+
+BASE = "mediswarm/ci-base:bookworm"
+WHEELS = Path.home() / ".cache" / "mediswarm" / "wheels"
+
+
+def main() -> int:
+    """Build, provision, start, run, and print what came of it; gives the run's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--keep", type=Path, metavar="DIR")
+    options = parser.parse_args()
+
+    subprocess.run([ROOT / "scripts/ci/base_image.sh", BASE], check=True)
+    subprocess.run([ROOT / "scripts/ci/wheels.sh", WHEELS], check=True)
+    sites = [site.name for site in DEMO_SITES]
+    with docker_engine() as engine:
+        built = build_image(engine, "odelia", base=BASE, wheels=WHEELS)
+        print(f"image {built.tag}: {built.bytes / 1e9:.2f} GB, built in {built.seconds:.0f} s")
+        with Containers(engine, f"mediswarm/odelia@{built.id}", sites) as federation:
+            write_synthetic_odelia(federation.folder / "volumes")
+            for site in sites:
+                folder = federation.folder / "data" / site
+                folder.mkdir(parents=True)
+                shutil.move(federation.folder / "volumes" / site, folder / site)
+            _write_job(federation.work / "odelia_demo", options.rounds)
+
+            begun = time.monotonic()
+            federation.start()
+            print(f"{SERVER} and {', '.join(sites)} are healthy after {time.monotonic() - begun:.0f} s")
+            begun = time.monotonic()
+            ended = federation.operator("submit", "odelia_demo", "--follow", "--json", within=3600)
+            print(ended.stderr)
+            if ended.returncode:
+                return ended.returncode
+            record = json.loads(ended.stdout)
+            folder = federation.fetch(record["run_id"])
+            _print(record, time.monotonic() - begun)
+            if options.keep:
+                shutil.copytree(folder, options.keep)
+    return 0
+
+
+def _write_job(folder: Path, rounds: int) -> None:
+    job = yaml.safe_load((ROOT / "application" / "jobs" / folder.name / "job.yml").read_text())
+    job["workflow"] |= {"rounds": rounds, "segment_rounds": 2, "round_budget": 600}
+    folder.mkdir()
+    (folder / "job.yml").write_text(yaml.safe_dump(job))
+
+
+def _print(record: dict, seconds: float) -> None:  # type: ignore[type-arg] - JSON
+    metric = record["best"]["metric"]
+    print(f"{record['job']}: {record['state']} after {seconds:.0f} s")
+    for segment in record["segments"]:
+        print(f"  segment {segment['segment']} from round {segment['first_round']}: {segment['state']}")
+    for entry in record["rounds"]:
+        sites, value = len(entry["contributed"]), record["scores"][str(entry["round"] + 1)][metric]
+        print(f"  round {entry['round'] + 1}: {sites} sites, {entry['seconds']:.1f} s, {metric} {value:.3f}")
+    for site, test in record["test"].items():
+        cases = record["participants"][site]["cases"]["train"]
+        print(f"  {site}: {cases} cases, test {metric} {test[metric]}")
+    print(f"  best: {record['best']}")
+    print(f"  images: {sorted({about['image'] for about in record['participants'].values()})}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
