@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -76,7 +77,7 @@ def _write_job(folder: Path, rounds: int) -> None:
     (folder / "job.yml").write_text(yaml.safe_dump(job))
 
 
-def _print(record: dict, seconds: float) -> None:  # type: ignore[type-arg] - JSON
+def _print(record: dict[str, Any], seconds: float) -> None:
     metric = record["best"]["metric"]
     print(f"{record['job']}: {record['state']} after {seconds:.0f} s")
     for segment in record["segments"]:

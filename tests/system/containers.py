@@ -65,9 +65,10 @@ class Containers:
         self.work.mkdir()
         if os.geteuid() == 0:
             os.chown(self.work, _IMAGES_ACCOUNT, _IMAGES_ACCOUNT)
-        self.kits = self.provision("provisioned", self.sites)
+        kits = self.provision("provisioned", self.sites)
+        self.kits = {name: kits / name for name in (SERVER, ADMIN, *self.sites)}
         for site, account in self.accounts.items():
-            self._give(self.kits / site, account)
+            self._give(self.kits[site], account)
 
     def __enter__(self) -> Self:
         return self
@@ -113,9 +114,9 @@ class Containers:
             for ended in pool.map(self.start_site, self.sites):
                 assert ended.returncode == 0, ended.stderr
 
-    def start_site(self, site: str, kit: Path | None = None) -> Ended:
+    def start_site(self, site: str) -> Ended:
         """`./docker.sh --start_client`; gives how it ended."""
-        return self.script(site, "--start_client", *self.site_options(site), kit=kit)
+        return self.script(site, "--start_client", *self.site_options(site))
 
     def site_options(self, site: str) -> list[str]:
         """The options of a site's docker.sh: folders, no GPU, and no registry."""
@@ -131,11 +132,11 @@ class Containers:
             self._give(folder, self.accounts[participant])
         return ["--scratch_dir", str(folder)]
 
-    def script(self, participant: str, *arguments: str, kit: Path | None = None, within: int = 120) -> Ended:
+    def script(self, participant: str, *arguments: str, within: int = 120) -> Ended:
         """Run a participant's docker.sh, in its kit and as its account."""
         return subprocess.run(
             [*self._as_account(participant), "./docker.sh", *arguments],
-            cwd=kit or self.kits / participant,
+            cwd=self.kits[participant],
             env={**os.environ, "HOME": str(self.folder)},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -200,5 +200,7 @@ def fetch(
             json_module.dumps({"run": found.id, "state": found.state, "folder": str(folder), "models": held})
         )
     else:
-        models = f"models {' and '.join(held)}" if held else "no model: in a swarm the sites keep it"
+        swarm = files.record(found.id).get("workflow", {}).get("name") == "swarm"
+        none = "no model: in a swarm the sites keep it" if swarm else "no model: no round was committed"
+        models = f"models {' and '.join(held)}" if held else none
         typer.echo(f"{folder}: record of {found.id} ({found.state}), {models}")

@@ -113,6 +113,6 @@ def _console() -> Console:
 
 def _table(*columns: str) -> Table:
     table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for column in columns:  # a run's id is copied: it stays in one piece
+        table.add_column(column, overflow="fold", no_wrap=column == "run")
     return table

@@ -90,7 +90,7 @@ CODES: dict[str, ErrorCode] = {
     ),
     "MS-N025": ErrorCode(
         "The Docker engine did not start the container",
-        "Read what Docker said; if it is about a GPU, install the NVIDIA Container Toolkit or use --GPU none.",
+        "Read what Docker said. For a GPU it needs the NVIDIA Container Toolkit; --GPU none does without.",
     ),
     # startup kits at work
     "MS-K020": ErrorCode(

@@ -119,6 +119,9 @@ def test_fetch(mediswarm: Any, desk: OperatorFiles, tmp_path: Path) -> None:
     assert (ended.code, "error[MS-S017]" in ended.err) == (2, True)
     folder = desk.run(RUN)
     (folder / "contributions.csv").write_text("round\n")
+    assert "no round was committed" in mediswarm("fetch", RUN, "--out", tmp_path / "none").out
+    desk.add_events(RUN, [], {"run_id": RUN, "workflow": {"name": "swarm"}})
+    assert "in a swarm" in mediswarm("fetch", RUN, "--out", tmp_path / "swarm").out
     (folder / "last").mkdir()
     (folder / "last" / "model.json").write_text("{}")
     (folder / ".last.former").mkdir()

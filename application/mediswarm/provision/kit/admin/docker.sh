@@ -19,6 +19,8 @@ options, before the command
   --scratch_dir DIR  the operator's state: all runs [default: ~/.local/state/mediswarm/FEDERATION]
   --work_dir DIR     job folders are read and results written here [default: the current directory]
   --no_pull          never fetch the image
+
+Messages name these folders as the container sees them: /scratch, /work, and /kit for this one.
 TEXT
 }
 

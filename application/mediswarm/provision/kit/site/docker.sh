@@ -68,7 +68,7 @@ case $MODE in
         require_engine
         require_image
         exec docker run --rm --network none --read-only --cap-drop ALL --security-opt no-new-privileges \
-            --entrypoint cat "$RUN_IMAGE" /usr/share/mediswarm/licenses.json ;;
+            --no-healthcheck --tmpfs /tmp "$RUN_IMAGE" image licenses ;;
 esac
 
 # A GPU that is there and forgotten would make a run many times slower without a word.
