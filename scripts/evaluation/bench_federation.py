@@ -106,12 +106,16 @@ def in_federation(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
             figures = times(record, federation.files.run(run), total, bare)
     model = model_bytes(job)
     named = {"engine": "federation", "model_mb": megabytes, "precision": precision, "sites": sites}
-    return named | figures | {
-        "wire_mb_per_site_and_round": round(wire.per_site_and_round / 1e6, 2),
-        "wire_over_model": round(wire.per_site_and_round / model, 3),
-        "server_job_peak_mib": memory.one // MIB,
-        "all_processes_peak_mib": memory.all // MIB,
-    }
+    return (
+        named
+        | figures
+        | {
+            "wire_mb_per_site_and_round": round(wire.per_site_and_round / 1e6, 2),
+            "wire_over_model": round(wire.per_site_and_round / model, 3),
+            "server_job_peak_mib": memory.one // MIB,
+            "all_processes_peak_mib": memory.all // MIB,
+        }
+    )
 
 
 def write_job(folder: Path, megabytes: int, precision: str) -> Job:
@@ -202,7 +206,7 @@ class Sampler:
 
 
 class Memory(Sampler):
-    """Peak resident memory: `all` of the sum of all child processes, `one` of any with `word` in its command."""
+    """Peak resident memory of all child processes together, and of any `one` with `word` in its command."""
 
     def __init__(self, word: str = "") -> None:
         self.word, self.all, self.one = word, 0, 0
@@ -230,7 +234,7 @@ class Wire(Sampler):
 
     def look(self) -> None:
         said = subprocess.run(
-            ["ss", "-tinHO", "state", "established", f"( dport = :{self.federation.port} )"],
+            ["/usr/bin/ss", "-tinHO", "state", "established", f"( dport = :{self.federation.port} )"],
             capture_output=True,
             text=True,
             check=False,

@@ -11,7 +11,7 @@ from mediswarm.errors import MediSwarmError, PipelineError, code_of
 
 
 def explained(error: Exception) -> MediSwarmError:
-    """`error` as the pipeline's fault (MS-P003) if a job's own file raised it, else as MS-R001.
+    """`error` as the pipeline's fault (MS-P003) if a job's own file raised it, else a full disk's, a memory's, or MS-R001.
 
     The traceback goes to a temporary file, which the error names.
     """
@@ -22,7 +22,7 @@ def explained(error: Exception) -> MediSwarmError:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).parent in folders]
     if not own or code_of(error) != "MS-R001":
-        return MediSwarmError("MS-R001", said, file=Path(stream.name))
+        return MediSwarmError(code_of(error), said, file=Path(stream.name))
     return PipelineError(
         "MS-P003",
         f"it raised {said}",

@@ -43,7 +43,7 @@ elif what == "image inspect":
     print(known[sys.argv[-1]])
 elif what == "container inspect":
     started = any(line.startswith('["run", "--detach"') for line in open(os.environ["DOCKER_CALLS"]))
-    print("true" if started else "false")
+    print(os.environ.get("DOCKER_STATE", "running") if started else "exited")
     sys.exit(not started)
 elif sys.argv[1] == "run" and "--gpus" in sys.argv and os.environ.get("DOCKER_NO_GPU"):
     sys.exit(125)
@@ -184,6 +184,16 @@ def test_a_refused_client_is_an_error_of_docker_sh(make: Callable[..., Kit], pla
     assert "running already" in kit.run("--start_client", *places).stderr
     assert kit.run("--stop_client").returncode == 0
     assert [call[0] for call in kit.docker[-2:]] == ["stop", "rm"]
+
+
+def test_a_container_that_does_not_stay_up_is_not_running(
+    make: Callable[..., Kit], places: list[str]
+) -> None:
+    kit = make()
+    for arguments in (["--start_client", *places], ["--status"]):
+        done = kit.run(*arguments, DOCKER_STATE="restarting")
+        assert (done.returncode, done.stderr[:14]) == (14, "error[MS-N009]")
+        assert "--logs" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,10 @@ ready() {
 }
 
 # running: whether the participant's long-running container is up
-running() { [[ $(docker container inspect --format '{{.State.Running}}' "$CONTAINER" 2>/dev/null) == true ]]; }
+running() { [[ $(state_of_container) == running ]]; }
+
+# state_of_container: running, restarting (it fails at once, again and again), exited, or nothing
+state_of_container() { docker container inspect --format '{{.State.Status}}' "$CONTAINER" 2>/dev/null || true; }
 
 # docker_run ARGUMENTS...: `docker run`; where the engine itself says no, what to do about it
 docker_run() {
@@ -247,8 +250,8 @@ wait_for_node() {
         fi
         sleep 1
     done
-    say "${said:-the container did not start; see docker.sh --logs}"
-    running || return 10
+    running || fail MS-N009 "$CONTAINER does not stay up" "See \`docker.sh --logs\` for the reason; stop it, mend that, start it."
+    say "$said"
     say "$CONTAINER is started and goes on trying; ask again with docker.sh --status"
 }
 
@@ -263,6 +266,8 @@ stop_node() {
 }
 
 node_status() {
+    [[ $(state_of_container) != restarting ]] ||
+        fail MS-N009 "$CONTAINER does not stay up" "See \`docker.sh --logs\` for the reason; stop it, mend that, start it."
     running ||
         fail MS-N009 "$CONTAINER is not running" "Start it; \`docker.sh --help\` says how."
     docker exec "$CONTAINER" mediswarm node status --scratch /scratch
