@@ -7,22 +7,24 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from mediswarm.errors import MediSwarmError, PipelineError, code_of
+from mediswarm.errors import HostError, MediSwarmError, PipelineError, code_of
 
 
 def explained(error: Exception) -> MediSwarmError:
-    """`error` as the pipeline's fault (MS-P003) if a job's own file raised it, else a full disk's, a memory's, or MS-R001.
+    """`error` as the pipeline's fault (MS-P003) if a job's own file raised it, else what it is otherwise.
 
     The traceback goes to a temporary file, which the error names.
     """
+    if code_of(error) != "MS-R001":
+        return HostError(code_of(error), str(error))
     with tempfile.NamedTemporaryFile("w", prefix="mediswarm-", suffix=".log", delete=False) as stream:
         traceback.print_exception(error, file=stream)
     said = f"{type(error).__name__}: {error}"
     folders = _job_folders()
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).parent in folders]
-    if not own or code_of(error) != "MS-R001":
-        return MediSwarmError(code_of(error), said, file=Path(stream.name))
+    if not own:
+        return MediSwarmError("MS-R001", said, file=Path(stream.name))
     return PipelineError(
         "MS-P003",
         f"it raised {said}",
