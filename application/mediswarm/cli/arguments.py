@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
@@ -105,12 +106,13 @@ def sites_of(pipeline: Pipeline[Any], data_dir: Path | None, wanted: str | None)
 
 
 def run_directory(path: Path | None, job: Job, data_dir: Path | None) -> Path:
-    """The run directory of an option, newly made.
+    """The run directory of an option, newly made; what is written from now on is the account's alone.
 
     Raises:
         UsageError: MS-U003 when it holds a run already, MS-U004 when it lies in the data directory.
         HostError: MS-H001 when it cannot be written.
     """
+    os.umask(0o077)  # predictions hold case ids
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     folder = path or Path("runs") / f"{job.name}-{stamp}"
     if data_dir is not None and folder.resolve().is_relative_to(data_dir):

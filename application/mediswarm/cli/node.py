@@ -44,8 +44,9 @@ def run(
 ) -> None:
     """Connect a site, or serve a federation, until stopped by SIGTERM."""
     from mediswarm.flare.node import Node
-    from mediswarm.flare.site_settings import environment_of
+    from mediswarm.flare.site_settings import accepted_jobs, environment_of
 
+    accepted_jobs()  # a misspelt hash would refuse every job, days later
     os.umask(0o077)  # case ids and models lie in the scratch directory: other accounts need not read them
     there = data.resolve() if data is not None and data.is_dir() else None
     settings = environment_of(there, scratch.resolve(), device)

@@ -51,6 +51,7 @@ def operator_files(state: Path | None) -> OperatorFiles:
     """The state directory of an option."""
     from mediswarm.flare.operator_files import OperatorFiles
 
+    os.umask(0o077)  # models of all hospitals lie there
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return OperatorFiles((state or Path(home) / "mediswarm").absolute())
 

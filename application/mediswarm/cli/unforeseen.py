@@ -11,7 +11,7 @@ from mediswarm.errors import HostError, MediSwarmError, PipelineError, code_of
 
 
 def explained(error: Exception) -> MediSwarmError:
-    """`error` as the pipeline's fault (MS-P003) if a job's own file raised it, else what it is otherwise.
+    """`error` as the pipeline's fault (MS-P003) if a job's own file raised it, else the machine's or MS-R001.
 
     The traceback goes to a temporary file, which the error names.
     """

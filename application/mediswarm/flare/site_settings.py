@@ -7,8 +7,11 @@ them). None of them changes what is trained.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mediswarm.errors import UsageError
 
 if TYPE_CHECKING:  # pipelines import torch, which a node that only starts NVFlare need not wait for
     from mediswarm.pipelines.base import Site
@@ -36,8 +39,20 @@ def image_that_runs() -> str:
 
 
 def accepted_jobs() -> list[str]:
-    """The hashes of the jobs that this site accepts; none are named where it accepts any."""
-    return [entry.strip() for entry in os.environ.get(ACCEPT_JOBS, "").split(",") if entry.strip()]
+    """The hashes of the jobs that this site accepts; none are named where it accepts any.
+
+    Raises:
+        UsageError: MS-U004 for what is no hash.
+    """
+    accepted = [entry.strip() for entry in os.environ.get(ACCEPT_JOBS, "").split(",") if entry.strip()]
+    for entry in accepted:
+        if not re.fullmatch(r"[0-9a-f]{64}", entry):
+            raise UsageError(
+                "MS-U004",
+                f"{ACCEPT_JOBS} holds {entry!r}, which is no job's hash",
+                repair="Give hashes as `mediswarm job show` prints them, with commas between.",
+            )
+    return accepted
 
 
 def environment_of(data_dir: Path | None, scratch_dir: Path | None, device: str) -> dict[str, str]:

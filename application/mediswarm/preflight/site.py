@@ -16,6 +16,8 @@ from mediswarm.preflight.network import check_network
 from mediswarm.preflight.one_epoch import check_one_epoch
 from mediswarm.spec import Job
 
+_NAME_A_JOB = "Add --job JOB: its pipeline reads the data, and trains one epoch on them."
+
 
 def check_site(
     kit_folder: Path, scratch: Path, data_dir: Path | None, job: Job | None, device: str
@@ -36,6 +38,8 @@ def check_site(
     if kit.role != "server":
         findings += check_network(kit_folder, kit)
     if job is None:
+        if kit.role == "site":
+            findings.append(Finding("WARN", "data", "not checked, for no job was named", repair=_NAME_A_JOB))
         return findings
     site = Site(kit.name, data_dir, scratch, device)
     try:

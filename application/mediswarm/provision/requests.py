@@ -6,6 +6,7 @@ import hashlib
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -149,8 +150,13 @@ def _require_key_of(kit: Kit, folder: Path, key_file: Path) -> None:
 def _unpack(archive: Path, into: Path) -> Path:
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            (name,) = {member.name.split("/")[0] for member in tar.getmembers()}
-            tar.extractall(into, filter="data")
+            members = tar.getmembers()
+            (name,) = {member.name.split("/")[0] for member in members}
+            for member in members:  # Python before 3.10.12 and 3.11.4 has no filter that would look
+                if not (member.isreg() or member.isdir()) or ".." in member.name.split("/") or not name:
+                    raise KitError("MS-K005", f"a kit holds no {member.name}", file=archive)
+            filtered: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            tar.extractall(into, **filtered)  # noqa: S202 - only files and folders, all below `into`
     except (OSError, tarfile.TarError, ValueError) as error:
         raise KitError("MS-K005", "this is no archive of a startup kit", file=archive) from error
     return into / name

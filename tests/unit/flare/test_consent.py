@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mediswarm.errors import ContractError
+from mediswarm.errors import ContractError, UsageError
 from mediswarm.flare.consent import require_accepted
 
 
@@ -25,3 +25,13 @@ def test_a_pinned_job_is_accepted_and_a_changed_one_refused(
     with pytest.raises(ContractError, match=changed.hash) as caught:
         require_accepted(changed, "site-1")
     assert caught.value.code == "MS-C007"
+
+
+@pytest.mark.parametrize("pins", ["deadbeef", "0" * 63, f"{'0' * 64} {'1' * 64}"])
+def test_what_is_no_hash_is_an_error_and_no_refusal_of_everything(
+    pins: str, make_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDISWARM_ACCEPT_JOBS", pins)
+    with pytest.raises(UsageError, match="no job's hash") as caught:
+        require_accepted(make_job(), "site-1")
+    assert caught.value.code == "MS-U004"

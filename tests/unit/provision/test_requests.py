@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,35 @@ def test_completing_what_is_no_archive(at_site: Path, tmp_path: Path) -> None:
         complete_kit(at_site / f"{NAME}.csr", at_site / f"{NAME}.key", tmp_path / "into")
 
     assert caught.value.code == "MS-K005"
+
+
+@pytest.mark.parametrize("escape", ["../escaped", "/escaped", f"{NAME}/../../escaped", f"{NAME}/link"])
+@pytest.mark.parametrize("filters", [True, False], ids=["", "Python 3.11.2"])
+def test_an_archive_that_would_write_elsewhere(
+    at_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, escape: str, filters: bool
+) -> None:
+    if not filters:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    archive = tmp_path / "escaping.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        member = tarfile.TarInfo(escape)
+        if escape.endswith("link"):
+            member.type, member.linkname = tarfile.SYMTYPE, "/"
+        tar.addfile(member)
+    with pytest.raises(KitError) as caught:
+        complete_kit(archive, at_site / f"{NAME}.key", tmp_path / "into")
+    assert caught.value.code == "MS-K005"
+    assert not list((tmp_path / "into").iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:Python 3.14 will:DeprecationWarning")
+def test_completing_with_a_python_that_cannot_filter(
+    provisioned: Path, at_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    provision(_with_own_key(), provisioned, approve=[at_site / f"{NAME}.csr"])
+    complete_kit(provisioned / "kits" / f"{NAME}.tar.gz", at_site / f"{NAME}.key", tmp_path / "into")
+    assert verify_kit(tmp_path / "into" / NAME).name == NAME
 
 
 def test_a_request_made_with_nvflares_own_tool(provisioned: Path, tmp_path: Path) -> None:
