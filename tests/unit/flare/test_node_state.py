@@ -21,17 +21,20 @@ from mediswarm.flare.node_state import (
     write_state,
 )
 
-FINE = NodeState(
-    state="registered",
-    since=utc(),
-    seen=utc(),
-    role="site",
-    name="site-1",
-    federation="demo",
-    generation="0123456789ab",
-    server="localhost:8002",
-    heartbeat=utc(),
-)
+
+def fine() -> NodeState:
+    """A site's node that was heard of just now."""
+    return NodeState(
+        state="registered",
+        since=utc(),
+        seen=utc(),
+        role="site",
+        name="site-1",
+        federation="demo",
+        generation="0123456789ab",
+        server="localhost:8002",
+        heartbeat=utc(),
+    )
 
 
 def reason(scratch: Path) -> str:
@@ -41,25 +44,25 @@ def reason(scratch: Path) -> str:
 
 
 def test_registered_and_answered_is_healthy(tmp_path: Path) -> None:
-    write_state(tmp_path, FINE)
+    write_state(tmp_path, fine())
     with take_lock(tmp_path):
-        assert require_health(tmp_path) == FINE
-        write_state(tmp_path, replace(FINE, state="serving", role="server", heartbeat=None))
+        assert require_health(tmp_path) == fine()
+        write_state(tmp_path, replace(fine(), state="serving", role="server", heartbeat=None))
         assert require_health(tmp_path).state == "serving"
 
 
 def test_a_site_that_is_not_answered_is_not_healthy(tmp_path: Path) -> None:
     """R10: health is being in touch, not being alive."""
     with take_lock(tmp_path):
-        write_state(tmp_path, replace(FINE, heartbeat=utc(time.time() - 61)))
+        write_state(tmp_path, replace(fine(), heartbeat=utc(time.time() - 61)))
         assert reason(tmp_path) == "MS-N010"
-        write_state(tmp_path, replace(FINE, state="connecting", heartbeat=None))
+        write_state(tmp_path, replace(fine(), state="connecting", heartbeat=None))
         assert reason(tmp_path) == "MS-N010"
 
 
 def test_the_reason_is_the_nodes_own(tmp_path: Path) -> None:
     error = KitError("MS-K020", "the kit is of generation 0123456789ab")
-    write_state(tmp_path, replace(FINE, state="refused", error=error.as_dict()))
+    write_state(tmp_path, replace(fine(), state="refused", error=error.as_dict()))
     with take_lock(tmp_path), pytest.raises(KitError) as raised:
         require_health(tmp_path)
     assert raised.value.describe() == error.describe()
@@ -67,9 +70,9 @@ def test_the_reason_is_the_nodes_own(tmp_path: Path) -> None:
 
 def test_a_node_that_died_is_not_healthy_whatever_it_said_last(tmp_path: Path) -> None:
     assert reason(tmp_path) == "MS-N009"
-    write_state(tmp_path, FINE)
+    write_state(tmp_path, fine())
     assert reason(tmp_path) == "MS-N009"
-    assert node_state(tmp_path) == FINE
+    assert node_state(tmp_path) == fine()
 
 
 def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
