@@ -6,7 +6,7 @@ import torch
 
 from mediswarm.errors import ContractError
 from mediswarm.pipelines.learner import Weights
-from mediswarm.training.tensor_views import Tensors
+from mediswarm.training.tensor_views import Tensors, shape_of
 
 
 class WeightedMean:
@@ -60,12 +60,11 @@ def require_fit(values: Tensors, like: Weights) -> None:
     for name in sorted(values.keys() | like.keys()):
         if name not in values or name not in like:
             raise ContractError("MS-C003", f"a contribution and the model differ in having parameter {name}")
-        shape = values[name].shape
-        if shape != like[name].shape:
+        shape = shape_of(values, name)
+        if shape != tuple(like[name].shape):
             raise ContractError(
                 "MS-C003",
-                f"a contribution has parameter {name} of shape {tuple(shape)}, "
-                f"the model {tuple(like[name].shape)}",
+                f"a contribution has parameter {name} of shape {shape}, the model {tuple(like[name].shape)}",
             )
 
 

@@ -23,7 +23,7 @@ REQUEST_INTERVAL_S = 0.05
 _LOST = {"dead_client_grace_period": 15.0}
 """Seconds in which a site that was reported gone may still show a sign of life; sites beat every 10 s."""
 
-_TRANSFER = {"tensor_download_chunk_size": 4 << 20}
+_TRANSFER = {"tensor_download_chunk_size": 16 << 20}
 """Bytes of tensors that NVFlare asks for at once; with its 2 MiB a large model takes many small questions."""
 
 

@@ -22,7 +22,7 @@ from nvflare.fuel.utils.fobs import FOBSContextKey
 
 from mediswarm.errors import RunCrashed
 from mediswarm.flare.garbage import collect_often
-from mediswarm.training.tensor_views import TensorView
+from mediswarm.training.tensor_views import Shape, TensorView, shape_in, tensor_in
 
 T = TypeVar("T")
 _ERROR = "mediswarm_error"
@@ -56,10 +56,13 @@ def at_hand(tensors: Any) -> TensorView:
 
     def read(name: str) -> torch.Tensor:
         value = tensors[name]
-        tensor: torch.Tensor = value if isinstance(value, torch.Tensor) else value.materialize()
-        return tensor
+        return value if isinstance(value, torch.Tensor) else tensor_in(value.file_path, value.key)
 
-    return TensorView(list(tensors), read)
+    def shape(name: str) -> Shape:
+        value = tensors[name]
+        return tuple(value.shape) if isinstance(value, torch.Tensor) else shape_in(value.file_path, value.key)
+
+    return TensorView(list(tensors), read, shape)
 
 
 def pack(value: Any) -> Shareable:

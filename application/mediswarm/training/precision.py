@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 
 from mediswarm.pipelines.learner import Weights
-from mediswarm.training.tensor_views import Tensors, TensorView
+from mediswarm.training.tensor_views import Shape, Tensors, TensorView, shape_of
 
 Precision = Literal["float32", "float16", "bfloat16"]
 SCALES = "mediswarm.scales"
@@ -50,12 +50,16 @@ def widen(received: Tensors) -> Weights:
 def widened(received: Tensors) -> Tensors:
     """As :func:`widen`, made one at a time as they are read."""
     names = [name for name in received if name != SCALES]
+
+    def shape(name: str) -> Shape:
+        return shape_of(received, name)
+
     if SCALES not in received:
-        return TensorView(names, lambda name: _float32(received[name], 0))
+        return TensorView(names, lambda name: _float32(received[name], 0), shape)
     # the exponents stand in the order of the names of the scaled tensors
     scaled = [name for name in sorted(names) if received[name].dtype == torch.float16]
     exponents = dict(zip(scaled, received[SCALES].tolist(), strict=True))
-    return TensorView(names, lambda name: _float32(received[name], exponents.get(name, 0)))
+    return TensorView(names, lambda name: _float32(received[name], exponents.get(name, 0)), shape)
 
 
 def _float32(value: torch.Tensor, exponent: int) -> torch.Tensor:

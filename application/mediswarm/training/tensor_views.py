@@ -12,6 +12,7 @@ import safetensors
 import torch
 
 Tensors = Mapping[str, torch.Tensor]
+Shape = tuple[int, ...]
 
 
 class TensorView(Tensors):
@@ -20,10 +21,13 @@ class TensorView(Tensors):
     Args:
         names: their names, in order.
         read: gives one of them.
+        shape: gives the shape of one without reading it.
     """
 
-    def __init__(self, names: list[str], read: Callable[[str], torch.Tensor]) -> None:
-        self._names, self._read = dict.fromkeys(names), read
+    def __init__(
+        self, names: list[str], read: Callable[[str], torch.Tensor], shape: Callable[[str], Shape]
+    ) -> None:
+        self._names, self._read, self.shape = dict.fromkeys(names), read, shape
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._names:
@@ -40,13 +44,26 @@ class TensorView(Tensors):
         return len(self._names)
 
 
-def tensors_in(file: Path) -> Tensors:
-    """A view of the tensors in a safetensors file, which must stay as long as the view is used."""
+def shape_of(tensors: Tensors, name: str) -> Shape:
+    """The shape of one tensor, which is not read for it where it is on disk."""
+    return tensors.shape(name) if isinstance(tensors, TensorView) else tuple(tensors[name].shape)
 
-    def read(name: str) -> torch.Tensor:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            tensor: torch.Tensor = opened.get_tensor(name)
-            return tensor
 
+def tensor_in(file: Path | str, name: str) -> torch.Tensor:
+    """One tensor of a safetensors file."""
     with safetensors.safe_open(file, framework="pt") as opened:
-        return TensorView(list(opened.keys()), read)
+        tensor: torch.Tensor = opened.get_tensor(name)
+        return tensor
+
+
+def shape_in(file: Path | str, name: str) -> Shape:
+    """The shape of one tensor of a safetensors file, from its header."""
+    with safetensors.safe_open(file, framework="pt") as opened:
+        return tuple(opened.get_slice(name).get_shape())
+
+
+def tensors_in(file: Path) -> TensorView:
+    """A view of the tensors in a safetensors file, which must stay as long as the view is used."""
+    with safetensors.safe_open(file, framework="pt") as opened:
+        names = list(opened.keys())
+    return TensorView(names, lambda name: tensor_in(file, name), lambda name: shape_in(file, name))
