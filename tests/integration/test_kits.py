@@ -30,6 +30,7 @@ pytestmark = pytest.mark.processes
 
 ADMIN = "admin@example.org"
 SITES = ("site-1", "site-2")
+IDLE = "site-3"  # has a kit and is not started
 JOBS = Path(__file__).parents[2] / "application" / "jobs"
 
 
@@ -67,7 +68,11 @@ def kits(tmp_path_factory: pytest.TempPathFactory, port: int) -> Path:
         "images": {"sites": "mediswarm/cifar10:test"},
     }
     after = before | {
-        "sites": [*before["sites"], {"name": "site-2", "organisation": "example", "own_key": True}]
+        "sites": [
+            *before["sites"],
+            {"name": "site-2", "organisation": "example", "own_key": True},
+            {"name": IDLE, "organisation": "example"},
+        ]
     }
     operator, site = tmp_path_factory.mktemp("operator"), tmp_path_factory.mktemp("site-2")
     together = tmp_path_factory.mktemp("kits")
@@ -77,7 +82,8 @@ def kits(tmp_path_factory: pytest.TempPathFactory, port: int) -> Path:
     request, _ = make_request("site-2", "example", site)
     provision(Federation.model_validate(after), operator, approve=[request])
     complete_kit(operator / "kits" / "site-2.tar.gz", site / "site-2.key", together)
-    shutil.copytree(operator / "kits" / ADMIN, together / ADMIN)
+    for name in (ADMIN, IDLE):
+        shutil.copytree(operator / "kits" / name, together / name)
     return together
 
 
@@ -211,10 +217,11 @@ def test_the_server_keeps_its_jobs_in_its_workspace(session: Session, nodes: dic
     assert (workspace / "snapshot-storage").is_dir()
 
 
-@pytest.mark.parametrize("name", ["site-1", ADMIN])
+@pytest.mark.parametrize("name", [IDLE, ADMIN])
 def test_nvflares_own_check_passes_while_the_server_runs(
     name: str, session: Session, kits: Path, tmp_path: Path
 ) -> None:
+    """It starts the kit's node, which the server would refuse if the site were there already."""
     assert "overall: pass" in _preflight(kits / name, tmp_path)
 
 
