@@ -1,12 +1,14 @@
 """What federation costs: a run beside a bare training loop, in one go.
 
-    python scripts/evaluation/bench_federation.py [--engine federation|simulator]
+    python scripts/evaluation/bench_federation.py [--engine federation|simulator|nvflare]
         [--sizes 1,100] [--sites 3] [--precisions float32,float16] [--json FILE]
 
 Models of 1 MB and 100 MB, 3 sites, 5 rounds of 20 steps. `federation` runs real nodes, each a
-process with its startup kit, over mutual TLS on this machine; `simulator` NVFlare's simulator.
+process with its startup kit, over mutual TLS on this machine; `simulator` NVFlare's simulator;
+`nvflare` the same work on NVFlare as it comes, its own kits and FedAvg recipe, over mutual TLS.
 The bare loop does the same work (load, validate, train, average) in one process, site after
-site. On these few cores times vary from run to run; ratios within one run are what counts.
+site: once with one thread, which is what a site's training has here, and once with all cores.
+On these few cores times vary from run to run; ratios within one run are what counts.
 
 Bytes are those of the sites' TCP connections to the server, as the kernel counts them.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import re
 import shutil
 import statistics
@@ -24,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--engine", choices=("federation", "simulator"), default="federation")
+    parser.add_argument("--engine", choices=("federation", "simulator", "nvflare"), default="federation")
     parser.add_argument("--sizes", default="1,100", help="model sizes in MB, of 1 and 100")
     parser.add_argument("--precisions", default="float32,float16")
     parser.add_argument("--sites", type=int, default=3)
@@ -54,7 +58,9 @@ def main() -> None:
         "--json", type=Path, metavar="FILE", help="write the figures as JSON; - for standard output"
     )
     options = parser.parse_args()
-    measure = in_federation if options.engine == "federation" else in_simulator
+    measure = {"federation": in_federation, "simulator": in_simulator, "nvflare": in_plain_nvflare}[
+        options.engine
+    ]
     rows = [
         measure(int(size), options.sites, precision)
         for size in options.sizes.split(",")
@@ -73,10 +79,10 @@ def in_simulator(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
     """One run on the simulator and one bare loop of the same work."""
     with tempfile.TemporaryDirectory() as temporary:
         job = write_job(Path(temporary), megabytes, precision)
-        bare = bare_loop(job, sites)
+        bare = bare_loops(job, sites)
         names = [f"site-{index + 1}" for index in range(sites)]
         started = time.perf_counter()
-        with Memory() as memory:
+        with Memory(Path(temporary)) as memory:
             record = simulate(job, names, Path(temporary) / "run")
         total = time.perf_counter() - started
         figures = times(record, Path(temporary) / "run", total, bare)
@@ -93,11 +99,11 @@ def in_federation(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
     names = [f"site-{index + 1}" for index in range(sites)]
     with tempfile.TemporaryDirectory() as temporary:
         job = write_job(Path(temporary), megabytes, precision)
-        bare = bare_loop(job, sites)
+        bare = bare_loops(job, sites)
         with Federation(Path(temporary) / "federation", names) as federation:
             federation.start(within=600)
             started = time.perf_counter()
-            with Memory("runner_process") as memory, Wire(federation) as wire:
+            with Memory(Path(temporary), "runner_process") as memory, Wire(federation) as wire:
                 run = federation.submit(job.folder)
                 record = federation.ended(run, within=1800)
             total = time.perf_counter() - started
@@ -118,6 +124,29 @@ def in_federation(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
     )
 
 
+def in_plain_nvflare(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
+    """One run on NVFlare without MediSwarm, and one bare loop of the same work."""
+    from plain_nvflare import federation
+
+    with tempfile.TemporaryDirectory() as temporary:
+        bare = bare_loops(write_job(Path(temporary), megabytes, precision), sites)
+        memory = Memory(Path(temporary), "runner_process")
+        folder = Path(temporary) / "plain"
+        folder.mkdir()
+        figures = federation.run(folder, sites, **MODELS[megabytes], memory=memory)
+    named = {"engine": "nvflare", "model_mb": megabytes, "precision": precision, "sites": sites}
+    return (
+        named
+        | figures
+        | bare
+        | {
+            "later_round_over_bare": round(figures["later_round_s"] / bare["bare_later_round_s"], 2),
+            "server_job_peak_mib": memory.one // MIB,
+            "all_processes_peak_mib": memory.all // MIB,
+        }
+    )
+
+
 def write_job(folder: Path, megabytes: int, precision: str) -> Job:
     """The job with the model's size and the exchange's precision."""
     copy = folder / HERE.name
@@ -129,7 +158,7 @@ def write_job(folder: Path, megabytes: int, precision: str) -> Job:
     return load_job(copy)
 
 
-def times(record: dict[str, Any], folder: Path, total: float, bare: float) -> dict[str, float]:
+def times(record: dict[str, Any], folder: Path, total: float, bare: dict[str, float]) -> dict[str, float]:
     """Seconds of a run, as its record says and as a clock outside saw them."""
     with (folder / "contributions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -146,9 +175,9 @@ def times(record: dict[str, Any], folder: Path, total: float, bare: float) -> di
         "first_round_s": rounds[0],
         "later_round_s": round(statistics.mean(rounds[1:]), 3),
         "train_validate_s": round(statistics.mean(at_work), 3),
-        "bare_round_s": round(bare, 3),
-        "round_over_bare": round(statistics.mean(rounds) / bare, 2),
-        "later_round_over_bare": round(statistics.mean(rounds[1:]) / bare, 2),
+        **bare,
+        "round_over_bare": round(statistics.mean(rounds) / bare["bare_round_s"], 2),
+        "later_round_over_bare": round(statistics.mean(rounds[1:]) / bare["bare_later_round_s"], 2),
     }
 
 
@@ -157,8 +186,22 @@ def model_bytes(job: Job) -> int:
     return sum(value.numel() * 4 for value in load_pipeline(job).model().state_dict().values())
 
 
-def bare_loop(job: Job, sites: int) -> float:
-    """Mean seconds of a round of all sites, one after another, without any of MediSwarm's machinery."""
+def bare_loops(job: Job, sites: int) -> dict[str, float]:
+    """Seconds of a round of the bare loop, with one thread and with all; the first takes longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    one = bare_loop(job, sites)
+    torch.set_num_threads(threads)
+    all_cores = bare_loop(job, sites)
+    return {
+        "bare_round_s": round(statistics.mean(one), 3),
+        "bare_later_round_s": round(statistics.mean(one[1:]), 3),
+        "bare_all_cores_later_round_s": round(statistics.mean(all_cores[1:]), 3),
+    }
+
+
+def bare_loop(job: Job, sites: int) -> list[float]:
+    """Seconds of each round of all sites, one after another, without any of MediSwarm's machinery."""
     pipeline = load_pipeline(job)
     torch.manual_seed(0)
     shared = pipeline.model().state_dict()
@@ -180,11 +223,11 @@ def bare_loop(job: Job, sites: int) -> float:
         states = [model.state_dict() for model in models]
         shared = {name: sum(state[name] for state in states) / sites for name in shared}
         seconds.append(time.perf_counter() - started)
-    return statistics.mean(seconds)
+    return seconds
 
 
 class Sampler:
-    """Samples in a thread of its own, ten times a second."""
+    """Samples in a thread of its own, ten times a second; a sample costs a millisecond or two."""
 
     def __enter__(self) -> Self:
         self._stop = threading.Event()
@@ -206,22 +249,40 @@ class Sampler:
 
 
 class Memory(Sampler):
-    """Peak resident memory of all child processes together, and of any `one` with `word` in its command."""
+    """Peak resident memory of all processes of a run, and of any `one` of them with `word` in its command.
 
-    def __init__(self, word: str = "") -> None:
-        self.word, self.all, self.one = word, 0, 0
+    Of the run are child processes, and those whose command names a path below `place`.
+    """
+
+    def __init__(self, place: Path, word: str = "") -> None:
+        self.place, self.word, self.all, self.one = str(place), word, 0, 0
+        self._children: list[tuple[psutil.Process, bool]] = []
+        self._searched = -math.inf
 
     def look(self) -> None:
+        if time.monotonic() > self._searched + 2:  # to look for new processes takes long
+            self._children = list(self._search())
+            self._searched = time.monotonic()
         total = 0
-        for child in psutil.Process().children(recursive=True):
+        for child, named in self._children:
             try:
                 resident = child.memory_info().rss
-                total += resident
-                if self.word and any(self.word in part for part in child.cmdline()):
-                    self.one = max(self.one, resident)
             except psutil.Error:
                 continue
+            total += resident
+            if named:
+                self.one = max(self.one, resident)
         self.all = max(self.all, total)
+
+    def _search(self) -> Iterator[tuple[psutil.Process, bool]]:
+        children = set(psutil.Process().children(recursive=True))
+        for process in psutil.process_iter():
+            try:
+                command = " ".join(process.cmdline())
+            except psutil.Error:
+                continue
+            if process in children or self.place in command:
+                yield process, bool(self.word) and self.word in command
 
 
 class Wire(Sampler):
@@ -229,23 +290,22 @@ class Wire(Sampler):
 
     def __init__(self, federation: Any) -> None:
         self.federation = federation
-        self.connections: dict[str, int] = {}
         self.at_round_end: list[int] = []
 
     def look(self) -> None:
+        runs = (self.federation.scratch("localhost") / "workspace" / "runs").glob("*/events.jsonl")
+        ended = sum(file.read_text().count('"event": "round"') for file in runs)
+        if len(self.at_round_end) < ended:
+            self.at_round_end.extend([self._bytes()] * (ended - len(self.at_round_end)))
+
+    def _bytes(self) -> int:
         said = subprocess.run(
             ["/usr/bin/ss", "-tinHO", "state", "established", f"( dport = :{self.federation.port} )"],
             capture_output=True,
             text=True,
             check=False,
         ).stdout
-        for line in said.splitlines():
-            counts = dict(re.findall(r"(bytes_sent|bytes_received):(\d+)", line))
-            self.connections[line.split()[2]] = sum(map(int, counts.values()))
-        runs = (self.federation.scratch("localhost") / "workspace" / "runs").glob("*/events.jsonl")
-        ended = sum(file.read_text().count('"event": "round"') for file in runs)
-        while len(self.at_round_end) < ended:
-            self.at_round_end.append(sum(self.connections.values()))
+        return sum(int(count) for count in re.findall(r"bytes_(?:sent|received):(\d+)", said))
 
     @property
     def per_site_and_round(self) -> float:

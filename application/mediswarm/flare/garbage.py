@@ -18,15 +18,21 @@ _SHARE = 0.05
 """Of one core's time, at most, that looking for cycles may take."""
 
 
+def set_aside() -> None:
+    """Leave what is there by now (modules, classes) out of every later look, which then takes little time."""
+    gc.collect()
+    gc.freeze()
+
+
 def collect_often() -> None:
     """Look for cycles twice a second from now on, in a thread that ends with the process.
 
-    What is there by now (modules, classes) is set aside, so that a look takes little time.
+    For a process that sends a model to many in a row. One that sends it once a round looks once a
+    round: what looks twice a second takes the interpreter from a training that is under way.
     """
     if any(thread.name == _NAME for thread in threading.enumerate()):
         return
-    gc.collect()
-    gc.freeze()
+    set_aside()
     threading.Thread(target=_collect, name=_NAME, daemon=True).start()
 
 

@@ -21,7 +21,6 @@ from nvflare.fuel.utils import fobs
 from nvflare.fuel.utils.fobs import FOBSContextKey
 
 from mediswarm.errors import RunCrashed
-from mediswarm.flare.garbage import collect_often
 from mediswarm.training.tensor_views import Shape, TensorView, shape_in, tensor_in
 
 T = TypeVar("T")
@@ -35,7 +34,6 @@ TASKS = (INTRODUCE, CONTRIBUTE, JUDGE, AGGREGATE)
 def register_tensors() -> None:
     """Let torch tensors travel as safetensors bytes; needed once in every process."""
     fobs.register(TensorDecomposer)
-    collect_often()
 
 
 def receive_on_disk(fl_ctx: FLContext, folder: Path) -> None:

@@ -17,6 +17,7 @@ from nvflare.apis.signal import Signal
 from mediswarm.aggregation.ledger import Ledger
 from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, code_of
 from mediswarm.flare.event_answers import answer_on_events
+from mediswarm.flare.garbage import collect_often
 from mediswarm.flare.job_folder import deployed_job, export_run, run_folder
 from mediswarm.flare.messages import INTRODUCE, error_in, receive_on_disk, register_tensors, unpack
 from mediswarm.pipelines.find import load_pipeline
@@ -48,6 +49,7 @@ class RoundController(Controller):
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         register_tensors()
+        collect_often()
         folder = run_folder(fl_ctx, self.run_id)
         answer_on_events(fl_ctx, folder)
         receive_on_disk(fl_ctx, folder / "incoming")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from nvflare.apis.signal import Signal
 
 from mediswarm.errors import RunFailed, code_of
 from mediswarm.flare.consent import require_accepted
+from mediswarm.flare.garbage import set_aside
 from mediswarm.flare.job_folder import deployed_job, run_folder
 from mediswarm.flare.messages import (
     CONTRIBUTE,
@@ -54,6 +56,7 @@ class SiteExecutor(Executor):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.START_RUN:
             register_tensors()
+            set_aside()
         elif event_type == EventType.END_RUN and self._run is not None:
             self._run.close()
 
@@ -61,6 +64,7 @@ class SiteExecutor(Executor):
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
     ) -> Shareable:
         self._abort = abort_signal
+        gc.collect()  # what the last answer left in NVFlare's streams, before memory is needed for training
         answers: dict[str, Callable[[SiteRun, Shareable], Shareable]] = self.answers(fl_ctx)
         try:
             return answers[task_name](self._site_run(fl_ctx), shareable)

@@ -16,6 +16,7 @@ from nvflare.apis.shareable import Shareable
 
 from mediswarm.aggregation.fedavg import FedAvgStrategy
 from mediswarm.errors import RunCrashed, RunFailed, RunTimedOut
+from mediswarm.flare.garbage import collect_often
 from mediswarm.flare.job_folder import run_folder
 from mediswarm.flare.messages import (
     AGGREGATE,
@@ -76,6 +77,7 @@ class SwarmExecutor(SiteExecutor):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         super().handle_event(event_type, fl_ctx)
         if event_type == EventType.START_RUN:
+            collect_often()
             engine = fl_ctx.get_engine()
             engine.register_aux_message_handler(MODEL_TOPIC, self._give_model)
             engine.register_aux_message_handler(UPDATE_TOPIC, self._take_update)
