@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.odelia_job import OdeliaJob, write_odelia_job
 
 from mediswarm.spec import Job, load_job
 from mediswarm.spec.federation import Federation
@@ -47,6 +48,12 @@ def make_job(tmp_path: Path) -> MakeJob:
         return load_job(folder)
 
     return make
+
+
+@pytest.fixture
+def odelia_job(tmp_path_factory: pytest.TempPathFactory) -> OdeliaJob:
+    """A small ODELIA job and data of two sites: `job, data = odelia_job(rounds=2, batch_norm="group")`."""
+    return lambda rounds, **config: write_odelia_job(tmp_path_factory.mktemp("odelia"), rounds, **config)
 
 
 @pytest.fixture(scope="session")

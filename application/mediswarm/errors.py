@@ -11,7 +11,7 @@
     ├── RunFailed             exit 6   the run's own doing: diverged, quorum missed, nothing learned
     ├── RunCrashed            exit 7   infrastructure: a process, the network, a full disk
     ├── RunTimedOut           exit 8   the round budget ended
-    ├── ArtefactError         exit 9   a checkpoint that is not what it claims
+    ├── ArtefactError         exit 9   a checkpoint, or pretrained weights, that are not what they claim
     ├── HostError             exit 10  this machine lacks something
     ├── FederationError       exit 11  a federation file, or what was provisioned from it
     ├── KitError              exit 12  a startup kit: incomplete, changed, expired, of another generation
@@ -143,7 +143,7 @@ class RunTimedOut(MediSwarmError):
 
 
 class ArtefactError(MediSwarmError):
-    """A checkpoint that is not what it claims."""
+    """A checkpoint, or pretrained weights, that are not what they claim."""
 
     exit_code = 9
 

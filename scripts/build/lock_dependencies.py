@@ -33,7 +33,8 @@ def main() -> None:
         constraint = folder / "torch.txt"
         constraint.write_text(f"torch=={TORCH}\n")
         everything = _resolved(folder / "all.txt", constraint, "--extra", "dev")
-        runtime = {_pin(entry) for entry in _resolved(folder / "runtime.txt", folder / "all.txt", "--extra", "dicom")}
+        images = _resolved(folder / "runtime.txt", folder / "all.txt", "--extra", "dicom")
+        runtime = {_pin(entry) for entry in images}
     cuda = [entry for entry in everything if CUDA_ONLY.match(entry)]
     other = [_with_cpu_builds(entry) for entry in everything if not CUDA_ONLY.match(entry)]
     _write("requirements.lock", [entry for entry in other if _pin(entry) in runtime])

@@ -18,8 +18,10 @@ from mediswarm.spec import Cyclic, Job
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
 from mediswarm.training.model_store import ModelStore
 from mediswarm.training.precision import narrow, widened
+from mediswarm.training.pretrained import with_pretrained
 from mediswarm.training.shared_weights import digest_of
 from mediswarm.training.site_run import initial_weights, shared_of
+from mediswarm.training.weights_store import default_store
 
 
 class Coordinator:
@@ -38,12 +40,15 @@ class Coordinator:
         run_id: str,
         watch: Watch | None = None,
         segment: int = 0,
+        weights_store: Path | None = None,
     ) -> None:
+        """`weights_store` is where pretrained weights are, or None for the account's own store."""
         self.job, self.pipeline, self.folder, self.segment = job, pipeline, folder, segment
         self.ledger = Ledger(job, pipeline, folder, run_id, watch)
         self.totals: Counts = {}
         self.received: dict[str, Judgement] = {}
         self.model = 0
+        self.weights_store = weights_store or default_store()
 
     def admit(self, introductions: dict[str, Introduction], refusals: dict[str, str]) -> list[str]:
         """Check the contract, make or find the model, give the names of the participants."""
@@ -54,6 +59,9 @@ class Coordinator:
         self.totals = before.totals if before else sums
         weights, trainable, kind = initial_weights(self.job, self.pipeline, self.totals)
         shared = shared_of(self.job, self.pipeline, weights)
+        if self.job.pretrained is not None and not before:
+            weights = with_pretrained(weights, shared, self.job.pretrained, self.weights_store)
+            shared = {name: weights[name] for name in shared}
         self.strategy = strategy_for(self.job.workflow, shared, trainable, len(admitted))
         self.store = ModelStore(self.folder, self.job, self.pipeline, weights, kind)
         if before:

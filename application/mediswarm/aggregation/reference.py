@@ -30,6 +30,7 @@ class ReferenceRun:
         folder: the run directory; predictions go to ``<folder>/sites/<SITE>/predictions``.
         run_id: the run's name in its record.
         watch: called with each event of the run as it happens.
+        weights_store: where pretrained weights are; None for the account's own store.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class ReferenceRun:
         folder: Path,
         run_id: str = "reference",
         watch: Watch | None = None,
+        weights_store: Path | None = None,
     ) -> None:
         self.job = job
-        self.centre = Coordinator(job, load_pipeline(job), folder, run_id, watch)
+        self.centre = Coordinator(job, load_pipeline(job), folder, run_id, watch, weights_store=weights_store)
         self.sites = {
             site.name: SiteRun(job, load_pipeline(job), site, folder / "sites" / site.name) for site in sites
         }

@@ -17,6 +17,7 @@ from mediswarm.cli import (
     job,
     kit,
     node,
+    odelia,
     preflight,
     provision,
     runs,
@@ -24,6 +25,7 @@ from mediswarm.cli import (
     submit,
     supervise,
     train,
+    weights,
 )
 from mediswarm.cli.operator import LeftRunning
 from mediswarm.cli.unforeseen import explained
@@ -39,6 +41,8 @@ app.add_typer(image.app, name="image")
 app.add_typer(job.app, name="job")
 app.add_typer(kit.app, name="kit")
 app.add_typer(node.app, name="node")
+app.add_typer(odelia.app, name="odelia")
+app.add_typer(weights.app, name="weights")
 app.command("provision")(provision.provision)
 app.command("check")(check.check)
 app.command("train")(train.train)

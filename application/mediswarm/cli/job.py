@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,16 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from mediswarm.cli.arguments import DataOption, JobArgument, JsonOption, data_directory, job_named, sites_of
+from mediswarm.cli.arguments import (
+    DataOption,
+    DeviceOption,
+    JobArgument,
+    JsonOption,
+    data_directory,
+    device_named,
+    job_named,
+    sites_of,
+)
 from mediswarm.spec import Job, load_job
 from mediswarm.spec.catalogue import job_folders
 from mediswarm.spec.skeleton import write_skeleton
@@ -33,12 +43,25 @@ def validate(job: JobArgument, json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(job: JobArgument, json: JsonOption = False) -> None:
+def show(
+    job: JobArgument,
+    tensors: Annotated[
+        bool,
+        typer.Option("--tensors", help="List the model's tensors instead: which are federated, which stay."),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Print a job with every default filled in, its hash, contract, metrics, and what is exchanged."""
     from mediswarm.pipelines.find import load_pipeline
 
     spec = job_named(job)
     pipeline = load_pipeline(spec)
+    if tensors:
+        from mediswarm.cli.tensor_view import show_tensors
+        from mediswarm.training.tensor_list import list_tensors
+
+        show_tensors(list_tensors(spec, pipeline), as_json=json)
+        return
     document = spec.model_dump(mode="json")
     document["config"] = pipeline.config.model_dump(mode="json")
     about = {
@@ -57,8 +80,11 @@ def show(job: JobArgument, json: JsonOption = False) -> None:
 
 @app.command("list")
 def list_(json: JsonOption = False) -> None:
-    """List the jobs that come with MediSwarm."""
-    jobs = [load_job(folder) for folder in job_folders()]
+    """List the jobs that come with MediSwarm, with their models' parameters and memory of weights."""
+    from mediswarm.pipelines.find import load_pipeline
+    from mediswarm.training.footprint import model_size
+
+    jobs = [(job, model_size(load_pipeline(job))) for job in map(load_job, job_folders())]
     if json:
         rows = [
             {
@@ -66,17 +92,45 @@ def list_(json: JsonOption = False) -> None:
                 "pipeline": job.pipeline,
                 "workflow": job.workflow.name,
                 "description": job.description,
+                "parameters": None if size is None else size.parameters,
+                "weight_bytes": None if size is None else size.bytes,
             }
-            for job in jobs
+            for job, size in jobs
         ]
         typer.echo(json_module.dumps(rows))
         return
     table = Table()
-    for column in ("job", "pipeline", "workflow", "rounds", "question"):
-        table.add_column(column, no_wrap=column == "job")
-    for job in jobs:
-        table.add_row(job.name, job.pipeline, job.workflow.name, str(job.workflow.rounds), job.description)
+    for column in ("job", "pipeline", "workflow", "rounds", "parameters", "weights", "question"):
+        right = column in {"rounds", "parameters", "weights"}
+        table.add_column(column, no_wrap=right or column == "job", justify="right" if right else "left")
+    for job, size in jobs:
+        sizes = ("n/a", "n/a") if size is None else (f"{size.parameters:,}", f"{size.bytes / 2**20:.1f} MiB")
+        table.add_row(
+            job.name, job.pipeline, job.workflow.name, str(job.workflow.rounds), *sizes, job.description
+        )
     Console().print(table)
+
+
+@app.command()
+def estimate(job: JobArgument, device: DeviceOption = "cpu", json: JsonOption = False) -> None:
+    """Measure one training step of a job on this machine, on random inputs: seconds per case, peak memory."""
+    from mediswarm.pipelines.find import load_pipeline
+    from mediswarm.training.footprint import estimate_step, model_size
+
+    spec = job_named(job)
+    pipeline = load_pipeline(spec)
+    found = estimate_step(spec, pipeline, device_named(device))
+    size = model_size(pipeline)
+    if json:
+        typer.echo(
+            json_module.dumps({"name": spec.name, "model": size and asdict(size), "step": asdict(found)})
+        )
+        return
+    parameters = f"{size.parameters:,} parameters\n" if size else ""
+    typer.echo(
+        f"{spec.name} on {found.device}, batches of {found.batch_size}\n{parameters}"
+        f"{found.seconds_per_case:.3g} s per training case\n{found.peak_bytes / 2**30:.2f} GiB at most"
+    )
 
 
 @app.command()

@@ -33,6 +33,7 @@ def train(
 ) -> None:
     """Train a job on one site's data alone: as many rounds of the same work as in the federation."""
     from mediswarm.aggregation.reference import ReferenceRun, local_variant
+    from mediswarm.flare.site_settings import weights_store
     from mediswarm.pipelines.base import Site
     from mediswarm.pipelines.find import load_pipeline
 
@@ -41,7 +42,7 @@ def train(
     where = Site(site, data_dir, scratch, device_named(device))
     folder = run_directory(out, spec, data_dir)
     with RunView(f"{spec.name} at {site}", spec.workflow.rounds, spec.selection.metric) as view:
-        record = ReferenceRun(spec, [where], folder, run_id=folder.name, watch=view.event).run()
+        record = ReferenceRun(spec, [where], folder, folder.name, view.event, weights_store()).run()
     if json:
         typer.echo(json_module.dumps(record))
     else:

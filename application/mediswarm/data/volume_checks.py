@@ -71,6 +71,10 @@ class VolumeSurvey:
         spacing = [round(step, 2) for step in geometry.spacing]
         return {"orientation": geometry.orientation, "spacing_mm": spacing}
 
+    def usual_size(self) -> tuple[int, ...] | None:
+        """Voxels along the canonical axes of most images; None without volumes."""
+        return self._usual().shape if self.geometries else None
+
     def copies(self, split_of: Mapping[str, str]) -> list[Finding]:
         """WARN when the same content stands under several ids (needs a survey of the voxels)."""
         groups = [uids for uids in self.digests.values() if len(uids) > 1]

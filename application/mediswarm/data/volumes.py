@@ -11,7 +11,7 @@ import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import nibabel
 import numpy as np
@@ -23,9 +23,14 @@ from nibabel.wrapstruct import WrapStructError
 from mediswarm.errors import DataError
 
 Volume = npt.NDArray[np.float32]
+_Number = TypeVar("_Number", bound=np.generic)
 
-PREPROCESSING = "percentile-0.5-99.5/z-score/centre-crop-pad/1"
-"""Tag of what :func:`normalise` and :func:`fit` do; part of the data contract, changed when they change."""
+PREPROCESSING = "canonical/percentile-0.5-99.5/z-score/int16/centre-crop-pad/2"
+"""Tag of what is done to a file's voxels; part of the data contract, changed when that changes.
+
+That is :func:`read_volume`, :func:`normalise`, :func:`fit` and the rounding of
+:mod:`mediswarm.data.volume_codes`.
+"""
 
 _SPATIAL_AXES = 3
 _NOT_NIFTI = (
@@ -44,7 +49,11 @@ _NIFTI_2 = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a NIfTI header says: size in voxels, spacing in mm, orientation such as `LPS`, by axis."""
+    """What a NIfTI header says.
+
+    Size in voxels and spacing in mm along the canonical axes (those of
+    :func:`read_volume`); orientation such as `LPS` by the file's own axes.
+    """
 
     shape: tuple[int, ...]
     spacing: tuple[float, ...]
@@ -70,17 +79,29 @@ def read_geometry(path: Path) -> Geometry:
 
 
 def read_volume(path: Path) -> Volume:
-    """Read all voxels [x, y, z], float32, with the header's scaling, in the file's own axis order.
+    """Read all voxels [x, y, z], float32, with the header's scaling.
+
+    The axes are turned and flipped to the canonical order, RAS+; oblique ones to the
+    nearest. Nothing is interpolated.
 
     Raises:
         DataError: as :func:`read_geometry`, and MS-D121 corrupt or truncated,
             MS-D122 NaN or infinity, MS-D123 constant.
     """
+    return decode_volume(path, read_content(path))
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of an image file. Raises DataError MS-D120."""
     try:
         _require_regular_file(path)
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise _closed(path, error) from error
+
+
+def decode_volume(path: Path, content: bytes) -> Volume:
+    """:func:`read_volume` of a file whose bytes were read; `path` is named in errors."""
     compressed = content.startswith(_GZIP)
     try:
         # read whole: nibabel stops before the checksum at the end, and would not see damaged voxels
@@ -94,7 +115,7 @@ def read_volume(path: Path) -> Volume:
         claimed = " x ".join(map(str, shape))
         raise _corrupt(path, f"the voxels end early; the header says there are {claimed}")
     try:
-        voxels: Volume = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged")).reshape(shape)
+        voxels: Volume = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
     except (OSError, EOFError, ValueError) as error:
         raise _corrupt(path, "the voxels cannot be read") from error
     # checked before z-score, which would spread one NaN over the volume
@@ -103,7 +124,8 @@ def read_volume(path: Path) -> Volume:
         raise DataError("MS-D122", f"{bad} of {voxels.size} voxels are NaN or infinite", file=path)
     if voxels.min() == voxels.max():
         raise DataError("MS-D123", f"every voxel is {voxels.flat[0]:g}", file=path)
-    return voxels
+    own = voxels.reshape(voxels.shape[:_SPATIAL_AXES])
+    return np.ascontiguousarray(nibabel.apply_orientation(own, _axes(image)))
 
 
 def normalise(volume: Volume) -> Volume:
@@ -119,8 +141,11 @@ def normalise(volume: Volume) -> Volume:
     return scaled
 
 
-def fit(volume: Volume, size: tuple[int, int, int]) -> Volume:
-    """Crop and pad about the centre to `size` voxels [x, y, z]; padding has the volume's minimum."""
+def fit(volume: npt.NDArray[_Number], size: tuple[int, int, int]) -> npt.NDArray[_Number]:
+    """Crop and pad about the centre to `size` voxels [x, y, z]; padding has the volume's minimum.
+
+    Where there is nothing to pad, a view of `volume`.
+    """
     cropped = volume[
         tuple(
             slice(max(0, (have - want) // 2), max(0, (have - want) // 2) + want)
@@ -128,9 +153,9 @@ def fit(volume: Volume, size: tuple[int, int, int]) -> Volume:
         )
     ]
     missing = [want - have for have, want in zip(cropped.shape, size, strict=True)]
-    return np.pad(
-        cropped, [(gap // 2, gap - gap // 2) for gap in missing], constant_values=float(volume.min())
-    )
+    if not any(missing):
+        return cropped
+    return np.pad(cropped, [(gap // 2, gap - gap // 2) for gap in missing], constant_values=volume.min())
 
 
 def content_digest(volume: Volume) -> str:
@@ -188,7 +213,21 @@ def _geometry(path: Path, image: Any) -> Geometry:
     spacing = tuple(round(float(step), 3) for step in image.header.get_zooms()[:_SPATIAL_AXES])
     if not (np.isfinite(image.affine).all() and np.isfinite(spacing).all()):
         raise _corrupt(path, "position or spacing in the header are no numbers")
-    return Geometry(shape, spacing, "".join(code or "?" for code in nibabel.aff2axcodes(image.affine)))
+    order = np.argsort(_axes(image)[:, 0])
+    return Geometry(
+        tuple(shape[axis] for axis in order),
+        tuple(spacing[axis] for axis in order),
+        "".join(code or "?" for code in nibabel.aff2axcodes(image.affine)),
+    )
+
+
+def _axes(image: Any) -> npt.NDArray[np.float64]:
+    """For each of the file's axes, the canonical axis it lies along and whether it is flipped (-1)."""
+    found: npt.NDArray[np.float64] = nibabel.io_orientation(image.affine)
+    if np.isfinite(found).all():
+        return found
+    # a header that says nothing about an axis: the file's own order is all there is
+    return np.array([[axis, 1] for axis in range(_SPATIAL_AXES)], dtype=np.float64)
 
 
 def _corrupt(path: Path, what: str) -> DataError:

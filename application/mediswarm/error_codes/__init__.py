@@ -4,12 +4,25 @@
 a test fails when a code is raised that is not here, or is here and never raised.
 
 Series: U usage, J job file, P pipeline, D data, C contract, R run, A artefact, E evaluation,
-H host, F federation file and provisioning, K startup kit, I image, N node, S session and supervisor.
+H host, F federation file and provisioning, K startup kit, I image, N node, S session and supervisor,
+G pretrained weights, X preparation of images.
 """
 
 from __future__ import annotations
 
-from mediswarm.error_codes import data, evaluation, federation, host, image, job, node, run, session
+from mediswarm.error_codes import (
+    data,
+    evaluation,
+    federation,
+    host,
+    image,
+    job,
+    node,
+    prepare,
+    run,
+    session,
+    weights,
+)
 from mediswarm.error_codes.code import ErrorCode
 
 __all__ = ["ERROR_CODES", "ErrorCode"]
@@ -24,4 +37,6 @@ ERROR_CODES: dict[str, ErrorCode] = (
     | image.CODES
     | node.CODES
     | session.CODES
+    | weights.CODES
+    | prepare.CODES
 )

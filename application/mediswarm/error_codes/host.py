@@ -42,4 +42,9 @@ CODES: dict[str, ErrorCode] = {
         "The scratch directory lies inside the data directory",
         "Choose a --scratch directory elsewhere; a site's data is only read.",
     ),
+    "MS-H012": ErrorCode(
+        "A network needs a package that is not there",
+        "Use another backbone, or an image of your own with the torchvision made for its torch (the images "
+        "here have none); any other breaks more than this network.",
+    ),
 }

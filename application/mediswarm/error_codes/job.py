@@ -74,6 +74,14 @@ CODES: dict[str, ErrorCode] = {
         "An exclude pattern does not fit the model's parameters",
         "Correct exchange.exclude: each pattern must match a parameter, and one must remain to be shared.",
     ),
+    "MS-J014": ErrorCode(
+        "The batch_norm setting does not fit the network",
+        "Leave out config.batch_norm, or choose a backbone with batch normalisation.",
+    ),
+    "MS-J015": ErrorCode(
+        "A freeze or lr_groups pattern does not fit the model's parameters",
+        "Correct it: `mediswarm job show JOB --tensors` lists the names that there are.",
+    ),
     # pipelines
     "MS-P001": ErrorCode(
         "No pipeline of this name",
@@ -90,5 +98,9 @@ CODES: dict[str, ErrorCode] = {
     "MS-P004": ErrorCode(
         "The pipeline's learner cannot do what the job asks of it",
         "Change the setting named in the message, or use a pipeline whose learner has it.",
+    ),
+    "MS-P005": ErrorCode(
+        "A training step of this pipeline cannot be estimated",
+        "Run `mediswarm train JOB` with real data, and see the seconds of each round.",
     ),
 }

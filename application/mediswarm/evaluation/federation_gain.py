@@ -23,6 +23,7 @@ from mediswarm.evaluation.roc import roc_curves
 from mediswarm.evaluation.run_folder import read_run
 from mediswarm.flare.process_environment import threads_of_each
 from mediswarm.flare.simulator import simulate
+from mediswarm.flare.site_settings import weights_store
 from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.classification import ClassificationPipeline
 from mediswarm.pipelines.find import load_pipeline
@@ -60,7 +61,8 @@ class FederationGain:
                 with self.viewer(f"local at {site}") as watch:
                     where = Site(site, self.data_dir)
                     job = local_variant(self.job)
-                    ReferenceRun(job, [where], self.folder / "local" / site, f"local-{site}", watch).run()
+                    folder = self.folder / "local" / site
+                    ReferenceRun(job, [where], folder, f"local-{site}", watch, weights_store()).run()
 
     def train_federated(self) -> None:
         """Train all sites together through NVFlare, into ``<folder>/federated``."""

@@ -14,6 +14,7 @@ from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.flare.job_folder import run_folder
 from mediswarm.flare.messages import CONTRIBUTE, JUDGE, at_hand, pack, unpack
 from mediswarm.flare.round_controller import Accept, RoundController
+from mediswarm.flare.site_settings import weights_store
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, Job
@@ -26,7 +27,14 @@ class ServerRounds(RoundController):
     def prepare(self, job: Job, fl_ctx: FLContext) -> Ledger:
         self._job = job
         folder = run_folder(fl_ctx, self.run_id)
-        self._centre = Coordinator(job, load_pipeline(job), folder, self.run_id, segment=self.segment)
+        self._centre = Coordinator(
+            job,
+            load_pipeline(job),
+            folder,
+            self.run_id,
+            segment=self.segment,
+            weights_store=weights_store(),
+        )
         return self._centre.ledger
 
     def run(self, abort_signal: Signal, fl_ctx: FLContext) -> None:

@@ -1,7 +1,7 @@
 """What a site, not the job, decides: its data and scratch directories, its device, the jobs it accepts.
 
-These come from the environment of the site's process (the container sets
-them). None of them changes what is trained.
+And on a server, where its weights store is. These come from the environment of the process (the
+container sets them). None of them changes what is trained.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # pipelines import torch, which a node that only starts NVFla
 
 DATA_DIR, SCRATCH_DIR, DEVICE = "MEDISWARM_DATA_DIR", "MEDISWARM_SCRATCH_DIR", "MEDISWARM_DEVICE"
 IMAGE, ACCEPT_JOBS = "MEDISWARM_IMAGE", "MEDISWARM_ACCEPT_JOBS"
+WEIGHTS_DIR = "MEDISWARM_WEIGHTS_DIR"
 
 
 def site_from_environment(name: str) -> Site:
@@ -36,6 +37,12 @@ def site_from_environment(name: str) -> Site:
 def image_that_runs() -> str:
     """The container image this process runs in, as docker.sh named it; empty outside of one."""
     return os.environ.get(IMAGE, "")
+
+
+def weights_store() -> Path | None:
+    """The folder of the weights store that the environment names, or None for the account's own."""
+    given = os.environ.get(WEIGHTS_DIR)
+    return Path(given) if given else None
 
 
 def accepted_jobs() -> list[str]:

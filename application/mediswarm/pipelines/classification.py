@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
+from mediswarm.models.heads import Head, log_probabilities, outputs_of
 from mediswarm.pipelines.base import C, Cases, Pipeline, SiteData
 from mediswarm.pipelines.counts import Counts, ratio
 
 
 class ClassificationPipeline(Pipeline[C]):
-    """Mutually exclusive, ordered classes; the model gives one logit per class.
+    """Mutually exclusive, ordered classes; the model gives :attr:`outputs` numbers for a case.
 
     Counts of a split: `cases`, `confusion` (true class major), and for each
     class one-versus-rest `concordant` and `comparable` pairs, whose ratio is
@@ -24,6 +24,16 @@ class ClassificationPipeline(Pipeline[C]):
 
     class_weighting: bool = True
     """Whether the loss weighs classes by the inverse of their global count."""
+
+    @property
+    def head(self) -> Head:
+        """How the model's outputs become probabilities: one logit per class unless a subclass says else."""
+        return "softmax"
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the model must give for a case."""
+        return outputs_of(self.head, len(self.classes))
 
     @property
     @abstractmethod
@@ -55,17 +65,21 @@ class ClassificationPipeline(Pipeline[C]):
         return torch.tensor([total / (present * count) if count else 0.0 for count in counts])
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Cross entropy [scalar], weighted by class, divided by the number of cases.
+        """Negative log probability of the true class [scalar], weighted by class, mean over the cases.
 
-        Not divided by the sum of the weights, which would cancel them in a batch of one.
+        That is cross entropy for a softmax. For the ordinal head it is CORN's loss, the sum of its
+        tasks' binary cross entropies, of which a case takes part in those it has reached; the paper
+        divides by the number of such parts, we by cases, so that accumulated batches and sites of
+        another mix of classes add up. Nor is it divided by the sum of the weights, which would cancel
+        them in a batch of one.
         """
         weights = self.class_weights()
-        losses = cross_entropy(output.float(), target, reduction="none")
+        losses = -log_probabilities(self.head, output).gather(1, target[:, None]).squeeze(1)
         return (losses if weights is None else losses * weights.to(losses.device)[target]).mean()
 
     def predict(self, output: torch.Tensor) -> torch.Tensor:
         """Probabilities [n, classes]."""
-        return output.float().softmax(dim=1)
+        return log_probabilities(self.head, output).exp()
 
     @property
     def reported(self) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from pydantic import Field, JsonValue, PrivateAttr, ValidationInfo, field_valida
 from typing_extensions import Self
 
 from mediswarm.spec.digest import sha256_of_file, sha256_of_json
+from mediswarm.spec.pretrained import Pretrained
 from mediswarm.spec.selection import Selection
 from mediswarm.spec.strict import Strict
 from mediswarm.spec.training import Training
-from mediswarm.spec.workflow import Scaffold, Workflow
+from mediswarm.spec.workflow import Scaffold, Swarm, Workflow
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 
@@ -39,6 +40,9 @@ class Job(Strict):
     config: dict[str, JsonValue] = Field(default_factory=dict, description="the pipeline's own settings")
     files: tuple[str, ...] = Field((), description="further files in the job's folder that belong to the job")
     training: Training = Field(default_factory=Training, description="how a site trains within one round")
+    pretrained: Pretrained | None = Field(
+        None, description="pretrained weights of the first model; null: it is initialised at random"
+    )
     workflow: Workflow = Field(description="how the sites work together")
     exchange: Exchange = Field(
         default_factory=Exchange, description="what of the model crosses between sites"
@@ -75,11 +79,26 @@ class Job(Strict):
         if not isinstance(workflow, Scaffold) or training is None:
             return workflow
         optimizer = training.optimizer
+        if optimizer.lr_groups:
+            raise ValueError(
+                "contradiction: scaffold needs one learning rate for all parameters (its control variates "
+                "are updates divided by it), and training.optimizer.lr_groups gives several"
+            )
         if optimizer.name != "sgd" or optimizer.momentum:
             raise ValueError(
                 "contradiction: scaffold needs training.optimizer sgd without momentum "
                 f"(its control variates are average gradients), not {optimizer.name}"
                 + (f" with momentum {optimizer.momentum}" if optimizer.momentum else "")
+            )
+        return workflow
+
+    @field_validator("workflow")
+    @classmethod
+    def _one_machine_makes_the_first_model(cls, workflow: Workflow, others: ValidationInfo) -> Workflow:
+        if isinstance(workflow, Swarm) and others.data.get("pretrained") is not None:
+            raise ValueError(
+                "contradiction: pretrained weights are in the store of the machine that makes the first "
+                "model, and in a swarm every site makes it by itself; use another workflow"
             )
         return workflow
 

@@ -64,6 +64,11 @@ class Optimizer(Strict):
         "keep",
         description="keep the optimizer's moments at the site from round to round, or start anew each round",
     )
+    lr_groups: dict[str, PositiveFloat] = Field(
+        default_factory=dict,
+        description="factor on the learning rate by shell pattern of parameters, such as "
+        "`{'encoder.*': 0.1}`; all others have factor 1",
+    )
 
     @model_validator(mode="after")
     def _momentum_is_sgd(self) -> Self:
@@ -109,6 +114,11 @@ class Training(Strict):
         1, description="batches whose gradients are summed into one optimizer step"
     )
     optimizer: Optimizer = Field(default_factory=Optimizer, description="the site's optimizer")
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="shell patterns of parameters that are not trained; a batch normalisation among them "
+        "keeps its statistics",
+    )
     schedule: Schedule = Field(default_factory=Schedule, description="learning rate over the whole run")
     gradient_clip: PositiveFloat | None = Field(
         None, description="largest global L2 norm of a step's gradient"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate
 
+from mediswarm.errors import MediSwarmError
 from mediswarm.pipelines.base import Cases
+
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where PyTorch's workers put batches, not a place for files
+_MOST_WORKERS, _AHEAD = 4, 2
 
 
 class EvenBatches(Sampler[list[int]]):
@@ -41,20 +46,86 @@ class EvenBatches(Sampler[list[int]]):
 
 def training_batches(
     cases: Cases, batch_size: int, batches: int, generator: torch.Generator, device: torch.device
-) -> DataLoader[Any]:
+) -> Iterator[Any]:
     """`batches` shuffled batches of (input, target)."""
     sampler = EvenBatches(len(cases), batch_size, batches, generator)
-    return DataLoader(cases.dataset, batch_sampler=sampler, **_loading(device))
+    return _batches(cases, sampler, batch_size, device)
 
 
-def ordered_batches(cases: Cases, batch_size: int, device: torch.device) -> DataLoader[Any]:
+def ordered_batches(cases: Cases, batch_size: int, device: torch.device) -> Iterator[Any]:
     """All cases in their order."""
-    return DataLoader(cases.dataset, batch_size=batch_size, shuffle=False, **_loading(device))
+    sampler = BatchSampler(range(len(cases)), batch_size, drop_last=False)
+    return _batches(cases, sampler, batch_size, device)
 
 
-def _loading(device: torch.device) -> dict[str, Any]:
+def _batches(
+    cases: Cases, sampler: Sampler[list[int]], batch_size: int, device: torch.device
+) -> Iterator[Any]:
     # Worker processes and pinned memory pay where a GPU would wait for the data;
     # on a CPU they compete with the training for the same cores.
     if device.type != "cuda":
-        return {"num_workers": 0}
-    return {"num_workers": min(4, max(1, (os.cpu_count() or 2) - 1)), "pin_memory": True}
+        return iter(DataLoader(cases.dataset, batch_sampler=sampler))
+    workers = worker_count(_bytes(cases.dataset[0]) * batch_size)
+    return read_by_workers(cases.dataset, sampler, workers, pin_memory=True)
+
+
+def worker_count(batch_bytes: int) -> int:
+    """How many processes may read batches of this size: none where they would not pay or not work.
+
+    Workers hand batches over in shared memory, some of them ahead of time. Where it is full, they
+    die of a bus error (R12), so it must have room for all batches that may lie in it.
+    """
+    try:
+        room = shutil.disk_usage(_SHARED_MEMORY).free
+    except OSError:
+        return 0
+    cores = len(os.sched_getaffinity(0))
+    return max(0, min(_MOST_WORKERS, cores - 1, room // ((_AHEAD + 1) * max(1, batch_bytes))))
+
+
+def read_by_workers(
+    dataset: Dataset[Any], sampler: Sampler[list[int]], workers: int, *, pin_memory: bool
+) -> Iterator[Any]:
+    """Batches of `dataset` read by processes; by this one when `workers` is 0.
+
+    An error with a code is raised here as it was raised there. DataLoader would make a
+    RuntimeError of it, whose text is a stack trace.
+    """
+    loader = DataLoader(
+        _Carrying(dataset),
+        batch_sampler=sampler,
+        num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
+        pin_memory=pin_memory,
+        collate_fn=_error_or_batch,
+    )
+    for batch in loader:
+        if isinstance(batch, MediSwarmError):
+            raise batch
+        yield batch
+
+
+class _Carrying(Dataset[Any]):
+    """A data set that gives an error with a code as if it were a case."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except MediSwarmError as error:
+            return error
+
+
+def _error_or_batch(cases: list[Any]) -> Any:
+    errors = [case for case in cases if isinstance(case, MediSwarmError)]
+    return errors[0] if errors else default_collate(cases)
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, dict):
+        return sum(map(_bytes, value.values()))
+    return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0

@@ -32,6 +32,7 @@ from mediswarm.training.seeds import seed_everything, seed_for
 from mediswarm.training.shared_weights import check_exclude, difference, shared_names
 from mediswarm.training.site_state import SiteState
 from mediswarm.training.torch_learner import TorchLearner
+from mediswarm.training.transfer import freeze, parameter_groups
 
 
 def _never() -> bool:
@@ -241,6 +242,7 @@ def initial_weights(job: Job, pipeline: Pipeline[Any], totals: Counts) -> tuple[
 
     Raises:
         PipelineError: MS-P003 when model() gives something else than a module.
+        JobError: MS-J015 when `training.freeze` or `training.optimizer.lr_groups` does not fit it.
     """
     pipeline.agree(totals)
     seed_everything(seed_for(job, "", 0, "model"))
@@ -251,6 +253,9 @@ def initial_weights(job: Job, pipeline: Pipeline[Any], totals: Counts) -> tuple[
             f"model() gave a {type(model).__name__}, and must give a torch.nn.Module",
             file=inspect.getsourcefile(type(pipeline)),
         )
+    file = job.folder / "job.yml"
+    freeze(model, job.training.freeze, file)
+    parameter_groups(model, job.training.optimizer.lr_groups, file)
     weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
     trainable = {name for name, value in model.named_parameters() if value.requires_grad}
     return weights, trainable, type(model).__name__

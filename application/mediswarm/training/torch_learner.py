@@ -15,6 +15,7 @@ from mediswarm.spec import Optimizer, Training
 from mediswarm.training.batches import ordered_batches, training_batches
 from mediswarm.training.pace import batches_per_round, learning_rate_factor, steps_per_round
 from mediswarm.training.seeds import seed_everything
+from mediswarm.training.transfer import freeze, parameter_groups, train_mode
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -29,10 +30,11 @@ class TorchLearner(Learner):
     def __init__(
         self, pipeline: Pipeline[Any], data: SiteData, training: Training, device: str = "cpu"
     ) -> None:
-        """Raises HostError MS-H002 when `device` is not there."""
+        """Raises HostError MS-H002 when `device` is not there, JobError MS-J015 as :mod:`.transfer`."""
         self.pipeline, self.data, self.training = pipeline, data, training
         self.device = _device(device)
         self.model: nn.Module = pipeline.model()
+        freeze(self.model, training.freeze)
         pipeline.localise(self.model, data)
         self.model.to(self.device)
         self.optimizer = _optimizer(self.model, training.optimizer)
@@ -55,7 +57,7 @@ class TorchLearner(Learner):
         pull = _Pull(self.model, plan, self.device)
         size, count = self.training.batch_size, batches_per_round(self.training, cases)
         batches = iter(training_batches(self.data.train, size, count, generator, self.device))
-        self.model.train()
+        train_mode(self.model)
         # summed on the device: reading the loss at every step would make a GPU wait
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         seen, lr_sum, done = 0, 0.0, 0
@@ -128,7 +130,7 @@ class TorchLearner(Learner):
     def _set_rate(self, progress: float) -> float:
         rate = self.training.optimizer.lr * learning_rate_factor(self.training.schedule, progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         return rate
 
     def _backward(self, inputs: Any, targets: Any, generator: torch.Generator, share: float) -> torch.Tensor:
@@ -180,7 +182,7 @@ def _device(name: str) -> torch.device:
 
 
 def _optimizer(model: nn.Module, spec: Optimizer) -> torch.optim.Optimizer:
-    trainable = [value for value in model.parameters() if value.requires_grad]
+    trainable = parameter_groups(model, spec.lr_groups)
     if spec.name == "sgd":
         return torch.optim.SGD(trainable, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW

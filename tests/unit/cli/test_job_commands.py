@@ -47,9 +47,28 @@ def test_list_names_every_job_with_its_question(mediswarm: Any) -> None:
     rows = mediswarm("job", "list", "--json").json
     assert [row["name"] for row in rows] == [folder.name for folder in job_folders()]
     assert all(row["description"] and row["pipeline"] and row["workflow"] for row in rows)
+    sizes = {row["name"]: (row["parameters"], row["weight_bytes"]) for row in rows}
+    assert sizes[NAME] == (1179, 4 * 1179)
+    # two more numbers for each of 8 + 16 + 32 + 64 batch-normalised features, and four counters of 8 bytes
+    parameters, weight_bytes = sizes["odelia_demo"]
+    assert weight_bytes == 4 * parameters + 4 * 2 * 120 + 8 * 4
     ended = mediswarm("job", "list")
     assert ended.code == 0
     assert "cifar10" in ended.out
+
+
+def test_estimate_measures_a_step_without_data(mediswarm: Any) -> None:
+    said = mediswarm("job", "estimate", NAME, "--json").json
+    assert said["name"] == NAME
+    assert said["model"] == {"parameters": 1179, "bytes": 4 * 1179}
+    assert said["step"]["device"] == "cpu"
+    assert 0 < said["step"]["seconds_per_case"] < 10
+    ended = mediswarm("job", "estimate", NAME)
+    assert "1,179 parameters" in ended.out
+    assert "s per training case" in ended.out
+    ended = mediswarm("job", "estimate", "tabular_heart_disease")
+    assert (ended.code, ended.out) == (3, "")
+    assert "error[MS-P005]" in ended.err
 
 
 def test_a_new_job_passes_its_own_test(mediswarm: Any, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ import torch
 from pydantic import ValidationError
 
 from mediswarm.data.findings import Finding
+from mediswarm.data.prepare.manifest import Manifest, PreparedBreast
 from mediswarm.data.synthetic_odelia import SyntheticSite, write_synthetic_odelia
 from mediswarm.errors import DataError, JobError
 from mediswarm.pipelines import RoundPlan, Site, load_pipeline
 from mediswarm.pipelines.odelia import Odelia, OdeliaConfig
-from mediswarm.pipelines.odelia.augment import flip_and_rotate
+from mediswarm.pipelines.odelia.augment import augment_volumes
 from mediswarm.spec import Training, load_job
 from mediswarm.training.torch_learner import TorchLearner
 
@@ -74,7 +75,9 @@ def test_cases_are_read_with_their_labels(pipeline: Odelia, site: Site) -> None:
     for cases in (data.train, data.validation, data.test):
         assert pipeline.targets(cases).tolist() == [label[uid] for uid in cases.ids]
         inputs, target = cases.dataset[0]
-        assert (inputs.shape, inputs.dtype) == ((1, 20, 20, 12), torch.float32)
+        # of training cases there is what the random crop may take
+        size = (1, 32, 32, 16) if cases is data.train else (1, 20, 20, 12)
+        assert (inputs.shape, inputs.dtype) == (size, torch.float32)
         assert target == label[cases.ids[0]]
     assert pipeline.statistics(data) == {"class_counts": [3.0, 2.0, 2.0]}
     assert data.measured == {"orientation": "RAS", "spacing_mm": [2.0, 2.0, 4.0]}
@@ -91,7 +94,7 @@ def test_several_channels_are_stacked_in_the_declared_order(site: Site) -> None:
         image = nibabel.load(case / "Sub_1.nii.gz")
         nibabel.save(nibabel.Nifti1Image(-image.get_fdata(), image.affine), case / "Pre.nii.gz")
     pipeline = odelia(channels=("Pre", "Sub_1"))
-    inputs, _ = pipeline.data(site).train.dataset[0]
+    inputs, _ = pipeline.data(site).validation.dataset[0]
     assert inputs.shape == (2, 20, 20, 12)
     torch.testing.assert_close(inputs[0], -inputs[1], atol=1e-4, rtol=0)
     assert pipeline.model()(inputs[None].repeat(2, 1, 1, 1, 1)).shape == (2, 3)
@@ -146,11 +149,11 @@ def test_only_training_batches_are_augmented(
 ) -> None:
     augmented: list[int] = []
 
-    def counted(inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def counted(inputs: torch.Tensor, *arguments: object) -> torch.Tensor:
         augmented.append(len(inputs))
-        return flip_and_rotate(inputs, generator)
+        return augment_volumes(inputs, *arguments)
 
-    monkeypatch.setattr("mediswarm.pipelines.odelia.pipeline.flip_and_rotate", counted)
+    monkeypatch.setattr("mediswarm.pipelines.odelia.pipeline.augment_volumes", counted)
     data = pipeline.data(site)
     learner = TorchLearner(pipeline, data, Training(batch_size=4))
     before = [data.train.dataset[i][0].clone() for i in range(len(data.train))]
@@ -161,24 +164,6 @@ def test_only_training_batches_are_augmented(
     assert sum(augmented) == len(data.train)
     for index, volume_before in enumerate(before):
         torch.testing.assert_close(data.train.dataset[index][0], volume_before, rtol=0, atol=0)
-
-
-def test_augmentation_only_moves_voxels_and_follows_the_generator() -> None:
-    volumes = torch.randn(16, 2, 6, 6, 4)
-    one, same, other = (flip_and_rotate(volumes, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-    torch.testing.assert_close(one, same, rtol=0, atol=0)
-    assert (one != other).any()
-    torch.testing.assert_close(one.flatten(1).sort().values, volumes.flatten(1).sort().values)
-
-
-def test_every_turn_happens_in_square_slices_and_only_half_turns_in_others() -> None:
-    marked = torch.zeros(200, 1, 4, 4, 2)
-    marked[:, 0, 0, 1, 0] = 1
-    places = {tuple(hit[2:4].tolist()) for hit in flip_and_rotate(marked, torch.Generator()).nonzero()}
-    assert places == {(0, 1), (0, 2), (1, 0), (2, 0), (3, 1), (3, 2), (1, 3), (2, 3)}
-    oblong = marked[:, :, :, :3]
-    places = {tuple(hit[2:4].tolist()) for hit in flip_and_rotate(oblong, torch.Generator()).nonzero()}
-    assert places == {(0, 1), (3, 1)}
 
 
 # -- what it refuses --------------------------------------------------------------------------------
@@ -406,6 +391,54 @@ def test_broken_voxels_fail_the_check_and_stop_the_training(pipeline: Odelia, si
     assert (caught.value.code, caught.value.file) == (code, str(volume(site)))
 
 
+def prepare(site: Site, tag_of: Callable[[int], str]) -> None:
+    """Give each case a manifest with the preprocessing tag of its number."""
+    uids = sorted(row[0] for row in rows(site, "split")[1:])
+    for number, uid in enumerate(uids):
+        breast = dict.fromkeys(PreparedBreast.model_fields, 0.0) | {"files": {}}
+        Manifest(
+            case=uid,
+            preprocessing=tag_of(number),
+            mediswarm="1",
+            parameters={},
+            inputs={},
+            other_files=0,
+            breasts={uid: PreparedBreast.model_validate(breast)},
+        ).write(site.folder)
+
+
+def test_mixed_preprocessing_is_refused_and_one_is_part_of_what_sites_agree_on(
+    pipeline: Odelia, site: Site
+) -> None:
+    """D5, whatever the headers say."""
+    prepare(site, lambda number: "odelia/1")
+    assert pipeline.data(site).measured["prepared"] == "odelia/1"
+    assert "FAIL" not in {finding.status for finding in pipeline.check(site)}
+    prepare(site, lambda number: "odelia/2" if number == 3 else "odelia/1")
+    with pytest.raises(DataError) as caught:
+        pipeline.data(site)
+    assert caught.value.code == "MS-X025"
+    assert "14 odelia/1, 1 odelia/2" in caught.value.message
+    assert _with_code(pipeline, site, "MS-X025").status == "FAIL"
+
+
+def test_a_scratch_directory_changes_no_voxel(pipeline: Odelia, site: Site, tmp_path: Path) -> None:
+    with_scratch = pipeline.data(Site("north", tmp_path, tmp_path / "scratch"))
+    plain = pipeline.data(site)
+    for _ in range(2):
+        for cached, direct in ((with_scratch.train, plain.train), (with_scratch.test, plain.test)):
+            for index in range(len(direct)):
+                torch.testing.assert_close(cached.dataset[index][0], direct.dataset[index][0], rtol=0, atol=0)
+    assert len(list((tmp_path / "scratch" / "volumes").iterdir())) == 11
+    assert not [path for path in tmp_path.rglob("*.volume") if "north" in path.parts]
+
+
+def test_training_batches_have_the_input_size_after_augmentation(pipeline: Odelia, site: Site) -> None:
+    volume, _ = pipeline.data(site).train.dataset[0]
+    inputs, _ = pipeline.augment(volume[None], torch.zeros(1), torch.Generator())
+    assert inputs.shape == (1, 1, 20, 20, 12)
+
+
 def test_a_file_beside_the_case_folders_is_no_image(pipeline: Odelia, site: Site) -> None:
     (site.folder / "data_unilateral" / "Thumbs.db").write_bytes(b"x")
     assert {finding.status for finding in pipeline.check(site)} == {"PASS"}
@@ -448,7 +481,7 @@ def test_the_check_reports_every_broken_rule_and_no_case_id(pipeline: Odelia, si
         ({"classes": ("a", "a")}, "must be different"),
         ({"channels": ()}, "at least 1"),
         ({"backbone": {"name": "cnn3d", "widht": 8}}, "Extra inputs"),
-        ({"backbone": {"name": "resnet"}}, "does not match any of the expected tags"),
+        ({"backbone": {"name": "vgg"}}, "does not match any of the expected tags"),
     ],
 )
 def test_a_contradictory_config_is_refused(config: dict[str, object], says: str) -> None:

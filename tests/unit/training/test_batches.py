@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+import os
+import shutil
+from collections import Counter, namedtuple
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediswarm.errors import DataError
 from mediswarm.pipelines import Cases
-from mediswarm.training.batches import EvenBatches, ordered_batches, training_batches
+from mediswarm.training import batches as batches_module
+from mediswarm.training.batches import (
+    EvenBatches,
+    ordered_batches,
+    read_by_workers,
+    training_batches,
+    worker_count,
+)
 
 CPU = torch.device("cpu")
 
@@ -63,3 +73,49 @@ def test_loaders_give_inputs_with_their_targets(cases: Cases) -> None:
     ordered = [targets for _, targets in ordered_batches(cases, 5, CPU)]
     assert [len(targets) for targets in ordered] == [5, 5, 5, 2]
     assert torch.cat(ordered).tolist() == list(range(17))
+
+
+Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - as shutil has it
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("cores", "room", "batch", "workers"),
+    [
+        (16, 8192 * MIB, 64 * MIB, 4),
+        (3, 8192 * MIB, 64 * MIB, 2),
+        (1, 8192 * MIB, 64 * MIB, 0),
+        (16, 64 * MIB, 10 * MIB, 2),
+        (16, 64 * MIB, 64 * MIB, 0),
+        (16, 0, 0, 0),
+    ],
+)
+def test_workers_follow_from_cores_and_shared_memory(
+    monkeypatch: pytest.MonkeyPatch, cores: int, room: int, batch: int, workers: int
+) -> None:
+    """R12: what does not fit into /dev/shm kills the workers, so no more are started than fit."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(room, 0, room))
+    assert worker_count(batch) == workers
+
+
+def test_without_shared_memory_there_are_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches_module, "_SHARED_MEMORY", "/nowhere")
+    assert worker_count(1) == 0
+
+
+class _Broken(torch.utils.data.Dataset):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        if index == 2:
+            raise DataError("MS-D122", "1 of 8 voxels are NaN", file="Sub_1.nii.gz")
+        return torch.tensor([float(index)]), index
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_worker_keeps_its_code_and_file(workers: int) -> None:
+    batches = read_by_workers(_Broken(), [[0, 1], [2, 3]], workers, pin_memory=False)
+    inputs, targets = next(batches)
+    assert inputs[:, 0].tolist() == targets.tolist() == [0, 1]
+    with pytest.raises(DataError) as caught:
+        next(batches)
+    assert (caught.value.code, caught.value.file) == ("MS-D122", "Sub_1.nii.gz")

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from typing_extensions import Self
 
-from mediswarm.models.cnn3d import Norm
-from mediswarm.models.densenet import SMALLEST_AXIS
+from mediswarm.models.heads import Head
+from mediswarm.pipelines.odelia.backbones import Backbone, Densenet121, misfit
 from mediswarm.spec import Strict
 
 _FEWEST_CLASSES = 2
 
 
-class Densenet121(Strict):
-    """DenseNet for volumes; the defaults are DenseNet-121."""
+class Augmentation(Strict):
+    """Random changes of training volumes after the crop; each volume is turned or flipped, not both."""
 
-    name: Literal["densenet121"] = Field("densenet121", description="DenseNet for volumes")
-    init_features: PositiveInt = Field(64, description="features of the first convolution")
-    growth_rate: PositiveInt = Field(32, description="features that each layer adds")
-    block_config: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
-        (6, 12, 24, 16), description="layers in each of the four dense blocks"
+    rotation_degrees: float = Field(
+        90.0, description="largest turn about z, either way; 0: every volume is flipped instead", ge=0, le=180
     )
-
-
-class SmallCnn(Strict):
-    """Four convolution blocks, for small volumes and CPUs."""
-
-    name: Literal["cnn3d"] = Field("cnn3d", description="small network of four blocks")
-    width: PositiveInt = Field(16, multiple_of=4, description="features of the first block, doubled in each")
-    norm: Norm = Field("batch", description="normalisation after each convolution")
-
-
-Backbone = Annotated[Densenet121 | SmallCnn, Field(discriminator="name")]
+    noise_std: float = Field(
+        0.25,
+        description="largest standard deviation of the Gaussian noise, where that of the volume is 1",
+        ge=0,
+        allow_inf_nan=False,
+    )
 
 
 class OdeliaConfig(Strict):
@@ -49,10 +41,23 @@ class OdeliaConfig(Strict):
     )
     input_size: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         (224, 224, 32),
-        description="voxels along the axes of the NIfTI file, slices last; volumes are cropped and padded",
+        description="voxels from left to right, back to front and bottom to top; volumes are cropped (at "
+        "random for training, else about the centre) and padded",
     )
     fold: NonNegativeInt = Field(0, description="rows of split.csv with this Fold are used")
     backbone: Backbone = Field(default_factory=Densenet121, description="the network, or densenet121")
+    augmentation: Augmentation = Field(
+        default_factory=Augmentation, description="random changes of training volumes"
+    )
+    head: Head = Field(
+        "softmax",
+        description="what the network's outputs mean; ordinal (CORN) uses that the classes are in order",
+    )
+    batch_norm: Literal["federate", "local", "group"] = Field(
+        "federate",
+        description="batch normalisations: averaged like all else, kept at each site (FedBN), or replaced "
+        "by group normalisations before the first model is made",
+    )
 
     @field_validator("classes", "channels")
     @classmethod
@@ -62,10 +67,7 @@ class OdeliaConfig(Strict):
         return names
 
     @model_validator(mode="after")
-    def _large_enough(self) -> Self:
-        if isinstance(self.backbone, Densenet121) and min(self.input_size) < SMALLEST_AXIS:
-            raise ValueError(
-                f"contradiction: backbone densenet121 needs at least {SMALLEST_AXIS} voxels along each axis, "
-                f"and input_size is {list(self.input_size)}; use backbone cnn3d or a larger input_size"
-            )
+    def _backbone_fits(self) -> Self:
+        if why := misfit(self.backbone, len(self.channels), self.input_size):
+            raise ValueError(f"contradiction: {why}")
         return self

@@ -12,18 +12,20 @@ from torch import nn
 from typing_extensions import override
 
 from mediswarm.data.findings import Finding, raise_on_failure
+from mediswarm.data.prepare.manifest import check_preprocessing, preprocessing_tags
 from mediswarm.data.split_checks import check_splits
 from mediswarm.data.splits import SPLITS, LabelledCase, SplitTables
+from mediswarm.data.volume_cache import VolumeCache
 from mediswarm.data.volume_checks import VolumeSurvey
 from mediswarm.data.volume_dataset import VolumeDataset
 from mediswarm.data.volumes import PREPROCESSING
-from mediswarm.errors import DataError
-from mediswarm.models.cnn3d import Cnn3d
-from mediswarm.models.densenet import densenet_3d
+from mediswarm.errors import DataError, JobError
+from mediswarm.models.heads import Head
+from mediswarm.models.norms import batch_norms, to_group_norm
 from mediswarm.pipelines.base import Cases, Site, SiteData
 from mediswarm.pipelines.classification import ClassificationPipeline
-from mediswarm.pipelines.odelia.augment import flip_and_rotate
-from mediswarm.pipelines.odelia.config import Densenet121, OdeliaConfig
+from mediswarm.pipelines.odelia.augment import augment_volumes
+from mediswarm.pipelines.odelia.config import OdeliaConfig
 from mediswarm.pipelines.odelia.site_files import image_files, imaged_cases, metadata_folder
 
 
@@ -33,10 +35,23 @@ class Odelia(ClassificationPipeline[OdeliaConfig]):
     Config = OdeliaConfig
     needs_data = True
 
+    def __init__(self, config: OdeliaConfig, folder: Path | None = None) -> None:
+        """Raises JobError MS-J014 when `batch_norm` is not `federate` and the network has none."""
+        super().__init__(config, folder)
+        if config.batch_norm != "federate":
+            names = self._batch_norm_names()
+            if config.batch_norm == "local":
+                self.local_parameters = tuple(f"{name}.*" for name in names)
+
     @property
     @override
     def classes(self) -> tuple[str, ...]:
         return self.config.classes
+
+    @property
+    @override
+    def head(self) -> Head:
+        return self.config.head
 
     @override
     def contract(self) -> dict[str, Any]:
@@ -51,7 +66,7 @@ class Odelia(ClassificationPipeline[OdeliaConfig]):
         """Tables and headers are read and checked now, voxels when a case is asked for.
 
         Raises:
-            DataError: MS-D002, MS-D003, MS-D101 to MS-D127: the first rule that is broken.
+            DataError: MS-D002, MS-D003, MS-D101 to MS-D127, MS-X025: the first rule that is broken.
         """
         tables = SplitTables.read(metadata_folder(site.folder), self.config.fold)
         images = imaged_cases(site.folder, self.config.channels)
@@ -60,9 +75,18 @@ class Odelia(ClassificationPipeline[OdeliaConfig]):
         raise_on_failure(self._support(cases, tables.split_file))
         used = {case.uid: images[case.uid] for split in SPLITS for case in cases[split]}
         survey = VolumeSurvey.of(used, voxels=False)
-        raise_on_failure(survey.findings())
-        train, validation, test = (self._cases(site.folder, cases[split]) for split in SPLITS)
-        return SiteData(train, validation, test, survey.measured())
+        raise_on_failure([*survey.findings(), *check_preprocessing(site.folder, used)])
+        measured = survey.measured()
+        if tags := preprocessing_tags(site.folder):
+            measured["prepared"] = tags.get(next(iter(used)))
+        # of training volumes all that may be cropped at random; all of them in one size, for batches
+        have = survey.usual_size() or self.config.input_size
+        whole = tuple(max(sizes) for sizes in zip(have, self.config.input_size, strict=True))
+        train, validation, test = (
+            self._cases(site, cases[split], whole if split == "train" else self.config.input_size)
+            for split in SPLITS
+        )
+        return SiteData(train, validation, test, measured)
 
     @override
     def check(self, site: Site) -> list[Finding]:
@@ -74,6 +98,7 @@ class Odelia(ClassificationPipeline[OdeliaConfig]):
             return [Finding.of(error, "tables")]
         findings = check_splits(tables, images.keys(), self.classes)
         split_of = dict(zip(tables.split["UID"], tables.split["Split"], strict=True))
+        findings += check_preprocessing(site.folder, split_of)
         survey = VolumeSurvey.of({uid: images[uid] for uid in split_of if uid in images}, voxels=True)
         if not any(finding.status == "FAIL" for finding in findings):
             findings += self._support(tables.cases(), tables.split_file)
@@ -88,26 +113,39 @@ class Odelia(ClassificationPipeline[OdeliaConfig]):
 
     @override
     def model(self) -> nn.Module:
-        backbone, channels = self.config.backbone, len(self.config.channels)
-        if isinstance(backbone, Densenet121):
-            return densenet_3d(
-                channels,
-                len(self.classes),
-                backbone.init_features,
-                backbone.growth_rate,
-                backbone.block_config,
+        network = self._network()
+        if self.config.batch_norm == "group":
+            to_group_norm(network)
+        return network
+
+    def _batch_norm_names(self) -> list[str]:
+        with torch.random.fork_rng(devices=[]):  # the names are asked for; no random number may be used up
+            names = list(batch_norms(self._network()))
+        if not names:
+            raise JobError(
+                "MS-J014",
+                f"`config.batch_norm` is {self.config.batch_norm}, but backbone "
+                f"{self.config.backbone.name} has no batch normalisation",
+                file=self.folder / "job.yml" if self.folder else None,
             )
-        return Cnn3d(channels, len(self.classes), backbone.width, backbone.norm)
+        return names
+
+    def _network(self) -> nn.Module:
+        """The backbone from volumes to `outputs` numbers a case, with the normalisation it comes with."""
+        config = self.config
+        return config.backbone.build(len(config.channels), self.outputs, config.input_size)
 
     @override
     def augment(
         self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return flip_and_rotate(inputs, generator), targets
+        config = self.config
+        return augment_volumes(inputs, config.input_size, config.augmentation, generator), targets
 
-    def _cases(self, folder: Path, cases: Sequence[LabelledCase]) -> Cases:
-        files = [image_files(folder, case.uid, self.config.channels) for case in cases]
-        dataset = VolumeDataset(files, [case.label for case in cases], self.config.input_size)
+    def _cases(self, site: Site, cases: Sequence[LabelledCase], size: tuple[int, ...]) -> Cases:
+        files = [image_files(site.folder, case.uid, self.config.channels) for case in cases]
+        cache = VolumeCache(site.scratch_dir / "volumes") if site.scratch_dir is not None else None
+        dataset = VolumeDataset(files, [case.label for case in cases], size, cache)
         return Cases(dataset, [case.uid for case in cases])
 
     def _support(self, cases: dict[str, list[LabelledCase]], file: Path) -> list[Finding]:

@@ -54,6 +54,7 @@ case $MODE in
             NETWORK_FLAGS+=(--publish "$PORT:$PORT")
             [[ -z $ADMIN_PORT || $ADMIN_PORT == "$PORT" ]] || NETWORK_FLAGS+=(--publish "$ADMIN_PORT:$ADMIN_PORT")
         fi
+        FLAGS+=(--env MEDISWARM_WEIGHTS_DIR=/scratch/weights)
         start_node ;;
     --stop_server) require_engine; stop_node ;;
     --status) require_engine; node_status ;;

@@ -1,0 +1,1 @@
+"""From DICOM examinations of the breast to the volumes that the ODELIA pipeline reads."""

@@ -1,0 +1,157 @@
+"""All cases of a site: prepared in parallel, then the tables and the page of quality control."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mediswarm.data.prepare.breasts import Grid
+from mediswarm.data.prepare.case import CaseOutcome, CaseTask, prepare_case
+from mediswarm.data.prepare.existing import tag_case, tag_tasks
+from mediswarm.data.prepare.folds import annotation_table, split_table
+from mediswarm.data.prepare.labels import LabelledExamination, read_labels
+from mediswarm.data.prepare.libraries import require_dicom_libraries
+from mediswarm.data.prepare.manifest import Manifest
+from mediswarm.data.prepare.output import METADATA, manifest_file, opened_output, write_whole_file
+from mediswarm.data.prepare.qc_page import write_qc_page
+from mediswarm.data.prepare.rules import load_rules
+from mediswarm.data.prepare.workers import in_processes
+from mediswarm.errors import DataError, UsageError
+
+Watch = Callable[[int, CaseOutcome | None], None]
+"""Called with the number of cases, and with each outcome."""
+
+
+@dataclass
+class Preparation:
+    """What was done; `outcomes` in the order of the cases' names."""
+
+    outcomes: list[CaseOutcome] = field(default_factory=list)
+    page: Path | None = None
+
+    @property
+    def failed(self) -> list[CaseOutcome]:
+        return [outcome for outcome in self.outcomes if outcome.status == "failed"]
+
+    def count(self, status: str) -> int:
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+
+def prepare_dicom(
+    source: Path,
+    output: Path,
+    labels: Path,
+    rules: Path | None,
+    workers: int,
+    watch: Watch,
+    grid: Grid | None = None,
+) -> Preparation:
+    """Prepare the examinations of a folder. What was prepared before, of the same files, is kept.
+
+    Args:
+        source: holds one folder of DICOM files for each examination; only read.
+        output: becomes a site's folder of the ODELIA pipeline.
+        labels: see :func:`mediswarm.data.prepare.labels.read_labels`.
+        rules: a rule file, or None for the default rules.
+        workers: processes.
+        watch: is told of each case.
+        grid: None for that of the ODELIA data.
+
+    Raises:
+        HostError: MS-X001. UsageError: MS-X009. RunCrashed: MS-X024.
+        DataError: MS-X002 to MS-X006 and MS-D101 to MS-D103, for what concerns all cases.
+    """
+    require_dicom_libraries()
+    if output.resolve().is_relative_to(source.resolve()) or source.resolve().is_relative_to(output.resolve()):
+        raise UsageError(
+            "MS-X009", "one of the two folders --input and --output lies in the other", file=output
+        )
+    chosen = load_rules(rules)
+    folders = _folders(source)
+    examinations = read_labels(labels)
+    with opened_output(output):
+        tasks = [CaseTask(one, source / one.folder, output, chosen, grid or Grid()) for one in examinations]
+        watch(len(tasks), None)
+        done = Preparation()
+        for outcome in in_processes(prepare_case, tasks, workers):
+            done.outcomes.append(outcome)
+            watch(len(tasks), outcome)
+        done.outcomes.sort(key=lambda outcome: outcome.case)
+        done.outcomes += _unlabelled(folders, examinations)
+        manifests = list(_manifests(output, done))
+        done.outcomes += _write_tables(output, examinations, manifests)
+        done.page = write_qc_page(output, manifests, done.failed)
+    return done
+
+
+def tag_prepared(root: Path, workers: int, watch: Watch, grid: Grid | None = None) -> Preparation:
+    """Check and tag the volumes of a folder in the ODELIA layout, which are left as they are.
+
+    Raises:
+        UsageError: MS-X009 the folder cannot be written.
+        DataError: MS-X002 there are no volumes. RunCrashed: MS-X024.
+    """
+    tasks = tag_tasks(root, grid or Grid())
+    if not tasks:
+        raise DataError("MS-X002", "the folder of images is empty", file=root)
+    with opened_output(root):
+        watch(len(tasks), None)
+        done = Preparation()
+        for outcome in in_processes(tag_case, tasks, workers):
+            done.outcomes.append(outcome)
+            watch(len(tasks), outcome)
+        done.outcomes.sort(key=lambda outcome: outcome.case)
+        done.page = write_qc_page(root, list(_manifests(root, done)), done.failed)
+    return done
+
+
+def usual_workers() -> int:
+    """One process for each core that this one may use, and one for each 2 GiB of memory, at least one."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, psutil.virtual_memory().available // 2**31))
+
+
+def _folders(source: Path) -> set[str]:
+    try:
+        folders = {entry.name for entry in source.iterdir() if entry.is_dir() and entry.name[0] != "."}
+    except OSError as error:
+        raise DataError("MS-X002", f"the input cannot be listed ({error.strerror})", file=source) from error
+    if not folders:
+        raise DataError("MS-X002", "the input holds no folder", file=source)
+    return folders
+
+
+def _unlabelled(folders: set[str], examinations: list[LabelledExamination]) -> list[CaseOutcome]:
+    lost = sorted(folders - {one.folder for one in examinations})
+    if not lost:
+        return []
+    message = f"folders of the input that stand in no row of the label table: {len(lost)}"
+    error = DataError("MS-X007", message)
+    return [CaseOutcome("–", "failed", error.code, message, error.repair, ", ".join(lost))]
+
+
+def _manifests(root: Path, done: Preparation) -> Iterator[Manifest]:
+    for outcome in done.outcomes:
+        if outcome.status != "failed":
+            manifest = Manifest.read(manifest_file(root, outcome.case))
+            if manifest is not None:
+                yield manifest
+
+
+def _write_tables(
+    root: Path, examinations: list[LabelledExamination], manifests: list[Manifest]
+) -> list[CaseOutcome]:
+    """Write annotation.csv and split.csv; the failure when there are too few patients for the latter."""
+    prepared = {uid for manifest in manifests for uid in manifest.breasts}
+    write_whole_file(root / METADATA / "annotation.csv", annotation_table(examinations, prepared).encode())
+    split = root / METADATA / "split.csv"
+    try:
+        write_whole_file(split, split_table(examinations, prepared).encode())
+    except DataError as error:
+        split.unlink(missing_ok=True)
+        return [CaseOutcome.of("–", error)]
+    return []

@@ -1,0 +1,57 @@
+"""Cases prepared in several processes, none of which outlives the one that started them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+from mediswarm.errors import RunCrashed
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+
+def in_processes(
+    function: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int
+) -> Iterator[_Result]:
+    """Results of the tasks as they come; with one worker, in this process.
+
+    Raises:
+        RunCrashed: MS-X024 a process was killed, as happens when memory runs out.
+    """
+    if workers == 1:
+        yield from map(function, tasks)
+        return
+    # threads of numeric libraries do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, max(1, len(tasks))), context, _begin) as pool:
+        futures = [pool.submit(function, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise RunCrashed("MS-X024", "a process that prepared cases was killed from outside") from error
+        finally:
+            # after an interrupt only the cases in work are finished
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Leave interrupts to the parent, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    wait([parent])
+    os._exit(1)

@@ -1,0 +1,24 @@
+"""The `pretrained:` section: where the first model's weights come from."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mediswarm.spec.strict import Strict
+
+
+class Pretrained(Strict):
+    """A safetensors file of the weights store, by its digest; nothing is ever downloaded.
+
+    Only the machine that makes the first model needs the file; sites receive it in round 0.
+    """
+
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="the file's digest, as `mediswarm weights add` prints it"
+    )
+    prefixes: dict[str, str] = Field(
+        default_factory=lambda: {"": ""},
+        min_length=1,
+        description="what a name begins with in the file, and what instead in the model; the longest that "
+        "fits counts, and tensors that fit none are left out. By default, all names are the model's",
+    )

@@ -1,0 +1,136 @@
+"""Series that do not form a volume, and files that are damaged: each an error of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydicom
+
+from mediswarm.data.prepare.case import CaseOutcome
+from mediswarm.data.prepare.manifest import Manifest
+
+Outcome = Callable[..., CaseOutcome]
+
+
+def by_position(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir(), key=lambda file: int(file.name.rpartition(".")[2]))
+
+
+def change(file: Path, **tags: Any) -> None:
+    dataset = pydicom.dcmread(file)
+    for name, value in tags.items():
+        if value is None:
+            delattr(dataset, name)
+        else:
+            setattr(dataset, name, value)
+    dataset.save_as(file)
+
+
+def missing_slice(slices: list[Path]) -> None:
+    slices[7].unlink()
+
+
+def missing_slices(slices: list[Path]) -> None:
+    for file in slices[7:9]:
+        file.unlink()
+
+
+def another_at_one_place(slices: list[Path]) -> None:
+    dataset = pydicom.dcmread(slices[7])
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.save_as(slices[7].with_name("again"))
+
+
+def unequal_steps(slices: list[Path]) -> None:
+    x, y, z = pydicom.dcmread(slices[7]).ImagePositionPatient
+    change(slices[7], ImagePositionPatient=[x, y, z + 1.5])
+
+
+def shifted(slices: list[Path]) -> None:
+    x, y, z = pydicom.dcmread(slices[7]).ImagePositionPatient
+    change(slices[7], ImagePositionPatient=[x + 4, y, z])
+
+
+def cut_voxels(slices: list[Path]) -> None:
+    slices[7].write_bytes(slices[7].read_bytes()[:-500])
+
+
+def cut_header(slices: list[Path]) -> None:
+    slices[7].write_bytes(slices[7].read_bytes()[:300])
+
+
+FAULTS = {
+    missing_slice: ("MS-X016", "lacks 1 slice"),
+    missing_slices: ("MS-X016", "lacks 2 slice"),
+    another_at_one_place: ("MS-X015", "different ones at one place: 1"),
+    unequal_steps: ("MS-X017", "6.50 to 9.50 mm apart"),
+    shifted: ("MS-X014", "shifted"),
+    cut_voxels: ("MS-X010", "end"),
+    cut_header: ("MS-X0", ""),
+    lambda slices: slices[7].write_bytes(b""): ("MS-X010", "mark of DICOM"),
+    lambda slices: change(slices[7], PixelSpacing=[5, 5]): ("MS-X014", "pixel spacing"),
+    lambda slices: change(slices[7], ImageOrientationPatient=[0, 1, 0, 0, 0, 1]): ("MS-X014", "orientation"),
+    lambda slices: change(slices[7], ImagePositionPatient=None): ("MS-X021", "lacks position"),
+    lambda slices: change(slices[7], NumberOfFrames="3"): ("MS-X011", "multi-frame"),
+    lambda slices: change(slices[7], SamplesPerPixel=3): ("MS-X011", "colour"),
+    lambda slices: [file.unlink() for file in slices]: ("MS-X012", "Post_1 is missing"),
+    lambda slices: [file.unlink() for file in slices[2:]]: ("MS-X016", "2 slice"),
+    lambda slices: [change(file, FrameOfReferenceUID="1.2.9") for file in slices]: (
+        "MS-X018",
+        "frames of ref",
+    ),
+}
+
+
+def test_every_fault_has_its_code(make_site: Callable[..., Path], outcome: Outcome, tmp_path: Path) -> None:
+    whole = make_site(name="whole")
+    for number, (damage, (code, said)) in enumerate(FAULTS.items()):
+        source = tmp_path / f"input{number}"
+        shutil.copytree(whole, source)
+        damage(by_position(source / "exam0" / "S2"))  # type: ignore[operator]
+        found = outcome(source, output=f"output{number}")
+        assert found.status == "failed", said
+        assert found.code.startswith(code), found
+        assert said in found.message
+        assert found.repair
+        # names of files and folders stand in the detail only
+        assert "exam0" not in found.message
+        assert "exam0" in found.detail or "dyn" in found.detail
+        assert not (tmp_path / f"output{number}" / "data_unilateral").exists()
+
+
+def test_a_copy_of_a_file_counts_once_and_is_told(
+    make_site: Callable[..., Path], outcome: Outcome, tmp_path: Path
+) -> None:
+    source = make_site()
+    file = by_position(source / "exam0" / "S2")[7]
+    shutil.copy(file, file.with_name("copy.dcm"))
+    (source / "exam0" / "readme.txt").write_text("burnt by the archive")
+    assert outcome(source).status == "prepared"
+    manifest = Manifest.read(tmp_path / "output" / "manifests" / "C0.json")
+    assert manifest is not None
+    assert manifest.inputs["Post_1"].identical_copies_left_out == 1
+    assert manifest.inputs["Pre"].identical_copies_left_out == 0
+    assert manifest.other_files == 1
+
+
+def test_the_same_image_twice_is_no_subtraction(make_site: Callable[..., Path], outcome: Outcome) -> None:
+    source = make_site()
+    shutil.rmtree(source / "exam0" / "S1")
+    shutil.copytree(source / "exam0" / "S2", source / "exam0" / "S1")
+    for file in (source / "exam0" / "S1").iterdir():
+        change(file, SeriesDescription="t1 pre", SeriesInstanceUID="1.2.3.4")
+    found = outcome(source)
+    assert (found.code, found.message) == ("MS-X019", "Pre and Post_1 hold the same voxels")
+
+
+def test_a_compressed_series_is_read(make_site: Callable[..., Path], outcome: Outcome) -> None:
+    source = make_site()
+    for file in (source / "exam0" / "S2").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+        dataset.save_as(file)
+    assert outcome(source).status == "prepared"
