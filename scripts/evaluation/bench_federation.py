@@ -40,6 +40,9 @@ from mediswarm.flare.simulator import simulate
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.spec import Job, load_job
 
+# the tests' harness of real processes; it is no part of the package
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+
 HERE = Path(__file__).parent / "bench_federation"
 MODELS = {1: {"width": 256, "depth": 4}, 100: {"width": 1024, "depth": 25}}
 MIB = 2**20
@@ -92,8 +95,6 @@ def in_simulator(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
 
 def in_federation(megabytes: int, sites: int, precision: str) -> dict[str, Any]:
     """One run among real nodes over mutual TLS, and one bare loop of the same work."""
-    # the tests' harness of real processes; it is no part of the package
-    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
     from federation import Federation
 
     names = [f"site-{index + 1}" for index in range(sites)]

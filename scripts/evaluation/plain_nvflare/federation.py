@@ -7,12 +7,9 @@ import itertools
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,8 @@ import yaml
 from nvflare.app_opt.pt.recipes.fedavg import FedAvgRecipe
 from nvflare.client.config import ExchangeFormat
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
+
+from federation import free_port, until
 
 HERE = Path(__file__).parent
 ADMIN = "admin@example.org"
@@ -58,7 +57,7 @@ def run(
         job = _export(folder, names, width, depth)
         with memory:
             number = session.submit_job(str(job))
-            _until(lambda: session.get_job_meta(number)["status"].startswith("FINISHED"), 900, "the job ends")
+            until(lambda: session.get_job_meta(number)["status"].startswith("FINISHED"), 900, "the job ends")
         status = session.get_job_meta(number)["status"]
         if status != "FINISHED:COMPLETED":
             raise SystemExit(f"NVFlare's job ended with {status}; see {folder}")
@@ -70,7 +69,7 @@ def run(
 
 def _provision(folder: Path, names: list[str]) -> Path:
     people = [
-        {"name": "localhost", "type": "server", "org": "example", "fed_learn_port": _free_port()},
+        {"name": "localhost", "type": "server", "org": "example", "fed_learn_port": free_port()},
         *({"name": name, "type": "client", "org": "example"} for name in names),
         {"name": ADMIN, "type": "admin", "org": "example", "role": "project_admin"},
     ]
@@ -123,8 +122,8 @@ def _connected(kit: Path, names: list[str]) -> Session:
         except Exception:  # noqa: BLE001 - NVFlare raises several kinds while the server starts
             return None
 
-    session: Session = _until(connect, 60, "the server answers")
-    _until(lambda: len(session.get_system_info().client_info) == len(names), 60, "all sites register")
+    session: Session = until(connect, 60, "the server answers")
+    until(lambda: len(session.get_system_info().client_info) == len(names), 60, "all sites register")
     return session
 
 
@@ -147,18 +146,3 @@ def _stop(folder: Path, nodes: list[subprocess.Popen[bytes]]) -> None:
         with contextlib.suppress(psutil.Error):
             if f"{folder}/ws" in " ".join(process.cmdline()):
                 process.kill()
-
-
-def _until(happened: Callable[[], Any], within: float, what: str) -> Any:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if found := happened():
-            return found
-        time.sleep(0.2)
-    raise SystemExit(f"not within {within} s: {what}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
