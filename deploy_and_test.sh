@@ -54,7 +54,13 @@ run_tests() {
     mypy
     lint-imports
     # one thread for each process: sites share the cores
-    OMP_NUM_THREADS=1 pytest tests "$@"
+    export OMP_NUM_THREADS=1
+    if (($#)); then
+        pytest "$@"
+        return
+    fi
+    pytest --numprocesses logical tests/unit
+    pytest tests/integration tests/system  # each of these takes all cores
 }
 
 case "${1:-}" in

@@ -191,6 +191,9 @@ def code_of(error: BaseException) -> str:
         return error.code
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "MS-H003"
+    # what PyTorch says of a CPU's memory has no class of its own
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error):
+        return "MS-H003"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "MS-H004"
     return "MS-R001"

@@ -93,8 +93,8 @@ WRITERS: dict[str, Callable[[Job, Path], None]] = {
 }
 
 
-# the jobs with full-sized networks: tests/unit/pipelines/test_odelia_backbones.py trains each of them small
-SMALL_JOBS = [folder for folder in job_folders() if not folder.name.startswith("ODELIA_")]
+# full-sized networks: unit/pipelines/test_odelia_backbones.py and test_stamp.py train them small
+SMALL_JOBS = [folder for folder in job_folders() if not folder.name.startswith(("ODELIA_", "STAMP_"))]
 
 
 @pytest.mark.parametrize("folder", SMALL_JOBS, ids=lambda folder: folder.name)

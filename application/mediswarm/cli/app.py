@@ -22,6 +22,7 @@ from mediswarm.cli import (
     provision,
     runs,
     simulate,
+    stamp,
     submit,
     supervise,
     train,
@@ -42,6 +43,7 @@ app.add_typer(job.app, name="job")
 app.add_typer(kit.app, name="kit")
 app.add_typer(node.app, name="node")
 app.add_typer(odelia.app, name="odelia")
+app.add_typer(stamp.app, name="stamp")
 app.add_typer(weights.app, name="weights")
 app.command("provision")(provision.provision)
 app.command("check")(check.check)

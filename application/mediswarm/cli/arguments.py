@@ -112,19 +112,36 @@ def run_directory(path: Path | None, job: Job, data_dir: Path | None) -> Path:
         UsageError: MS-U003 when it holds a run already, MS-U004 when it lies in the data directory.
         HostError: MS-H001 when it cannot be written.
     """
-    os.umask(0o077)  # predictions hold case ids
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    folder = path or Path("runs") / f"{job.name}-{stamp}"
+    folder = _writable(path or Path("runs") / f"{job.name}-{stamp}", data_dir)
+    if (folder / "run.json").exists() or (folder / "events.jsonl").exists():
+        raise UsageError("MS-U003", "the run directory holds a run already", file=folder)
+    return folder
+
+
+def result_directory(path: Path, data_dir: Path | None) -> Path:
+    """The directory of an option for results; what is written from now on is the account's alone.
+
+    Raises:
+        UsageError: MS-U003 when it is not empty, MS-U004 when it lies in the data directory.
+        HostError: MS-H001 when it cannot be written.
+    """
+    folder = _writable(path, data_dir)
+    if any(folder.iterdir()):
+        raise UsageError("MS-U003", "the directory for the results is not empty", file=folder)
+    return folder
+
+
+def _writable(folder: Path, data_dir: Path | None) -> Path:
+    os.umask(0o077)  # predictions hold case ids
     if data_dir is not None and folder.resolve().is_relative_to(data_dir):
         raise UsageError(
             "MS-U004",
-            "the run directory lies in the data directory, which is only read",
+            "the output directory lies in the data directory, which is only read",
             repair="Choose an --out directory outside of --data.",
             file=folder,
         )
     try:
-        if (folder / "run.json").exists() or (folder / "events.jsonl").exists():
-            raise UsageError("MS-U003", "the run directory holds a run already", file=folder)
         folder.mkdir(parents=True, exist_ok=True)
         # a directory that exists may still refuse files: tried rather than believed
         with tempfile.TemporaryFile(dir=folder):
@@ -132,7 +149,7 @@ def run_directory(path: Path | None, job: Job, data_dir: Path | None) -> Path:
     except OSError as error:
         raise HostError(
             "MS-H001",
-            f"the run directory cannot be written: {error.strerror}",
+            f"the output directory cannot be written: {error.strerror}",
             repair="Choose an --out directory that this account can write.",
             file=folder,
         ) from error

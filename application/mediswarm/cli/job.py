@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json as json_module
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from mediswarm.cli.arguments import (
     DataOption,
@@ -22,9 +21,11 @@ from mediswarm.cli.arguments import (
     job_named,
     sites_of,
 )
+from mediswarm.errors import MediSwarmError, UsageError
 from mediswarm.spec import Job, load_job
 from mediswarm.spec.catalogue import job_folders
 from mediswarm.spec.skeleton import write_skeleton
+from mediswarm.training.kept_figures import KeptFigures, ModelSize, StepEstimate
 
 app = typer.Typer(help="Validate, show, list, test and write jobs.", no_args_is_help=True)
 
@@ -80,57 +81,95 @@ def show(
 
 @app.command("list")
 def list_(json: JsonOption = False) -> None:
-    """List the jobs that come with MediSwarm, with their models' parameters and memory of weights."""
-    from mediswarm.pipelines.find import load_pipeline
-    from mediswarm.training.footprint import model_size
+    """List the jobs that come with MediSwarm: their models' sizes, and what was measured of them here."""
+    from mediswarm.cli.job_view import show_jobs, watched
 
-    jobs = [(job, model_size(load_pipeline(job))) for job in map(load_job, job_folders())]
-    if json:
-        rows = [
-            {
-                "name": job.name,
-                "pipeline": job.pipeline,
-                "workflow": job.workflow.name,
-                "description": job.description,
-                "parameters": None if size is None else size.parameters,
-                "weight_bytes": None if size is None else size.bytes,
-            }
-            for job, size in jobs
-        ]
-        typer.echo(json_module.dumps(rows))
+    kept = KeptFigures()
+    found = (
+        (job, kept.size(job, partial(_size, job)), kept.steps(job))
+        for job in watched([load_job(folder) for folder in job_folders()], "counting")
+    )
+    if not json:
+        show_jobs(list(found))
         return
-    table = Table()
-    for column in ("job", "pipeline", "workflow", "rounds", "parameters", "weights", "question"):
-        right = column in {"rounds", "parameters", "weights"}
-        table.add_column(column, no_wrap=right or column == "job", justify="right" if right else "left")
-    for job, size in jobs:
-        sizes = ("n/a", "n/a") if size is None else (f"{size.parameters:,}", f"{size.bytes / 2**20:.1f} MiB")
-        table.add_row(
-            job.name, job.pipeline, job.workflow.name, str(job.workflow.rounds), *sizes, job.description
-        )
-    Console().print(table)
+    rows = [
+        {
+            "name": job.name,
+            "pipeline": job.pipeline,
+            "workflow": job.workflow.name,
+            "rounds": job.workflow.rounds,
+            "description": job.description,
+            "parameters": None if size is None else size.parameters,
+            "weight_bytes": None if size is None else size.bytes,
+            "steps": [asdict(step) for step in steps],
+        }
+        for job, size, steps in found
+    ]
+    typer.echo(json_module.dumps(rows))
 
 
 @app.command()
-def estimate(job: JobArgument, device: DeviceOption = "cpu", json: JsonOption = False) -> None:
-    """Measure one training step of a job on this machine, on random inputs: seconds per case, peak memory."""
-    from mediswarm.pipelines.find import load_pipeline
-    from mediswarm.training.footprint import estimate_step, model_size
+def estimate(
+    job: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[JOB]", help="A job's name (see `mediswarm job list`), its folder or its job.yml."
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Each job that comes with MediSwarm, one after the other.")
+    ] = False,
+    device: DeviceOption = "cpu",
+    json: JsonOption = False,
+) -> None:
+    """Measure one training step of a job on this machine, on random inputs: seconds per case, peak memory.
 
-    spec = job_named(job)
-    pipeline = load_pipeline(spec)
-    found = estimate_step(spec, pipeline, device_named(device))
-    size = model_size(pipeline)
+    The figures are kept for `mediswarm job list`. With --all, a job that cannot be measured is shown with
+    the reason.
+    """
+    from mediswarm.cli.job_view import show_estimate, watched
+    from mediswarm.training.footprint import measure_step
+
+    if (job is None) is not every:
+        raise UsageError("MS-U004", "one job is measured, or --all", repair="Name a job, or pass --all.")
+    jobs = [job_named(job)] if job is not None else [load_job(folder) for folder in job_folders()]
+    device_named(device)
+    kept, rows = KeptFigures(), []
+    for spec in watched(jobs, "measuring"):
+        size = kept.size(spec, partial(_size, spec))
+        step: StepEstimate | MediSwarmError
+        try:
+            step = measure_step(spec, device)
+        except MediSwarmError as error:
+            if not every:
+                raise
+            step = error
+        else:
+            _keep(kept, spec, step)
+        if not json:
+            show_estimate(spec, size, step)
+        said: dict[str, Any] = {"name": spec.name, "model": size and asdict(size)}
+        if isinstance(step, MediSwarmError):
+            said["error"] = step.as_dict()
+        else:
+            said["step"] = asdict(step)
+        rows.append(said)
     if json:
-        typer.echo(
-            json_module.dumps({"name": spec.name, "model": size and asdict(size), "step": asdict(found)})
-        )
-        return
-    parameters = f"{size.parameters:,} parameters\n" if size else ""
-    typer.echo(
-        f"{spec.name} on {found.device}, batches of {found.batch_size}\n{parameters}"
-        f"{found.seconds_per_case:.3g} s per training case\n{found.peak_bytes / 2**30:.2f} GiB at most"
-    )
+        typer.echo(json_module.dumps(rows if every else rows[0]))
+
+
+def _keep(kept: KeptFigures, job: Job, step: StepEstimate) -> None:
+    try:
+        kept.keep_step(job, step)
+    except OSError as error:
+        typer.echo(f"the figures are not kept for `mediswarm job list`: {error}", err=True)
+
+
+def _size(job: Job) -> ModelSize | None:
+    from mediswarm.pipelines.find import load_pipeline
+    from mediswarm.training.footprint import model_size
+
+    return model_size(load_pipeline(job))
 
 
 @app.command()

@@ -39,6 +39,12 @@ def prepare(
             "--rules", metavar="FILE", help="Which series is which (default: `mediswarm odelia rules`)."
         ),
     ] = None,
+    original: Annotated[
+        bool,
+        typer.Option(
+            "--original", help="Also write both breasts in one volume, for jobs with laterality original."
+        ),
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option("--workers", metavar="N", min=1, help="Processes (default: by cores and memory)."),
@@ -67,6 +73,11 @@ def prepare(
             repair="Leave --output out.",
             file=source,
         )
+    for option, given in (("--labels", labels), ("--rules", rules), ("--original", original)):
+        if layout and given:
+            raise UsageError(
+                "MS-X026", f"{option} was given, and the input is in the ODELIA layout", file=source
+            )
     if not layout and output is None:
         raise UsageError("MS-U004", "no --output was given", repair="Name the folder that is to be made.")
     with PrepareView() as view:
@@ -75,7 +86,7 @@ def prepare(
             done = tag_prepared(source, processes, view.case)
         else:
             table = labels or source / "labels.csv"
-            done = prepare_dicom(source, output, table, rules, processes, view.case)
+            done = prepare_dicom(source, output, table, rules, processes, view.case, both=original)
     if json:
         shown = [asdict(one) | ({} if show_cases else {"detail": ""}) for one in done.outcomes]
         typer.echo(json_module.dumps({"cases": shown, "page": str(done.page)}))

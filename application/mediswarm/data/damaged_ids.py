@@ -40,7 +40,7 @@ def changed_within(ids: pd.Series[str], file: Path) -> Iterator[Finding]:
 
 
 def changed_against(
-    given: AbstractSet[str], others: AbstractSet[str], what: str, file: Path
+    given: AbstractSet[str], others: AbstractSet[str], what: str, file: Path, column: str = "UID"
 ) -> Iterator[Finding]:
     """FAIL when ids of `file` are not among `others`, and would be with other leading zeros.
 
@@ -49,12 +49,15 @@ def changed_against(
         others: the ids they are held against.
         what: a name for `others`.
         file: the table that `given` stand in.
+        column: the column of `file` that they stand in.
     """
     stripped = {_without_zeros(uid) for uid in others - given}
     changed = sorted(uid for uid in given - others if _without_zeros(uid) in stripped)
     if changed:
         yield _finding(
-            f"values of UID that differ from {what} only in leading zeros: {len(changed)}", str(file), changed
+            f"values of {column} that differ from {what} only in leading zeros: {len(changed)}",
+            str(file),
+            changed,
         )
 
 

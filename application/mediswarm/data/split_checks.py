@@ -58,7 +58,7 @@ def _rows_of_fold(tables: SplitTables) -> Iterator[Finding]:
 
 def _empty_cells(tables: SplitTables) -> Iterator[Finding]:
     for table, file, columns in (
-        (tables.annotation, tables.annotation_file, ("UID", "PatientID", "Lesion")),
+        (tables.annotation, tables.annotation_file, ("UID", "PatientID", *tables.labels)),
         (tables.split, tables.split_file, ("UID", "Split")),
     ):
         for column in columns:
@@ -117,19 +117,20 @@ def _split_words(tables: SplitTables) -> Iterator[Finding]:
 
 def _labels(tables: SplitTables, classes: Sequence[str]) -> Iterator[Finding]:
     legal = [str(index) for index in range(len(classes))]
-    wrong = tables.annotation[~tables.annotation["Lesion"].isin((*legal, ""))]
-    if len(wrong):
-        values = ", ".join(repr(value) for value in sorted(set(wrong["Lesion"]))[:5])
-        meaning = ", ".join(f"{index} = {name}" for index, name in enumerate(classes))
-        yield Finding(
-            "FAIL",
-            "labels",
-            f"Lesion is {values} in {_rows(len(wrong))}; the job declares {meaning}",
-            "MS-D116",
-            f"Code all labels as {meaning}; do not recode only the values named.",
-            _place(tables.annotation_file, wrong.index),
-            tuple(wrong["UID"]),
-        )
+    meaning = ", ".join(f"{index} = {name}" for index, name in enumerate(classes))
+    for column in tables.labels:
+        wrong = tables.annotation[~tables.annotation[column].isin((*legal, ""))]
+        if len(wrong):
+            values = ", ".join(repr(value) for value in sorted(set(wrong[column]))[:5])
+            yield Finding(
+                "FAIL",
+                "labels",
+                f"{column} is {values} in {_rows(len(wrong))}; the job declares {meaning}",
+                "MS-D116",
+                f"Code all labels as {meaning}; do not recode only the values named.",
+                _place(tables.annotation_file, wrong.index),
+                tuple(wrong["UID"]),
+            )
 
 
 def _without_annotation(tables: SplitTables) -> Iterator[Finding]:

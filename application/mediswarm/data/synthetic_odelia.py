@@ -23,6 +23,7 @@ SPACING_MM = (2.0, 2.0, 4.0)
 
 _Grid = npt.NDArray[np.float64]
 _SHARE_WITH_TWO_BREASTS = 0.4
+_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,32 @@ def write_synthetic_odelia(folder: Path, seed: int = 0, sites: Sequence[Syntheti
     """
     for index, site in enumerate(sites):
         _write_site(folder / site.name, site, np.random.default_rng((seed, index)))
+
+
+def write_synthetic_original(folder: Path, site: SyntheticSite, seed: int = 0) -> None:
+    """Write a site of volumes with both breasts [64, 32, 16], the left one first along x.
+
+    The triples of `site` count breasts here; two of them, drawn at random, are a patient.
+
+    Raises:
+        ValueError: the breasts of a split are odd in number.
+        FileExistsError: the site's folder has images or tables of this layout already.
+    """
+    rng = np.random.default_rng(seed)
+    images, metadata = folder / site.name / "data", folder / site.name / "metadata"
+    metadata.mkdir(parents=True)
+    annotation, splits = [], list[tuple[str, str, int]]()
+    for split in _SPLITS:
+        labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), getattr(site, split)))
+        for left, right in labels.reshape(-1, 2).tolist():
+            uid = f"{site.name}-{len(splits) + 1:04d}"
+            volume = np.concatenate([synthesise_volume(label, site.noise, rng) for label in (left, right)])
+            _write_volume(images / uid / "Sub_1.nii.gz", volume, site)
+            annotation.append((uid, uid, int(rng.integers(30, 80)), left, right))
+            splits.append((uid, split, 0))
+    header = ("UID", "PatientID", "Age", "Lesion_Left", "Lesion_Right")
+    _write_table(metadata / "annotation.csv", header, annotation)
+    _write_table(metadata / "split.csv", ("UID", "Split", "Fold"), splits)
 
 
 def synthesise_volume(label: int, noise: float, rng: np.random.Generator) -> _Grid:
@@ -125,7 +152,7 @@ def _unit(rng: np.random.Generator) -> _Grid:
 def _write_site(folder: Path, site: SyntheticSite, rng: np.random.Generator) -> None:
     folder.mkdir(parents=True)
     annotation, splits, patients = [], [], 0
-    for split in ("train", "val", "test"):
+    for split in _SPLITS:
         labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), getattr(site, split))).tolist()
         while labels:
             patients += 1
@@ -135,7 +162,8 @@ def _write_site(folder: Path, site: SyntheticSite, rng: np.random.Generator) -> 
             breasts = 2 if rng.random() < _SHARE_WITH_TWO_BREASTS else 1
             for side in sides[: min(breasts, len(labels))]:
                 label, uid = labels.pop(), f"{patient}_{side}"
-                _write_volume(folder / "data_unilateral" / uid / "Sub_1.nii.gz", label, site, rng)
+                volume = synthesise_volume(label, site.noise, rng)
+                _write_volume(folder / "data_unilateral" / uid / "Sub_1.nii.gz", volume, site)
                 annotation.append((uid, patient, age, label))
                 splits.append((uid, split, 0))
     metadata = folder / "metadata_unilateral"
@@ -144,9 +172,9 @@ def _write_site(folder: Path, site: SyntheticSite, rng: np.random.Generator) -> 
     _write_table(metadata / "split.csv", ("UID", "Split", "Fold"), splits)
 
 
-def _write_volume(file: Path, label: int, site: SyntheticSite, rng: np.random.Generator) -> None:
+def _write_volume(file: Path, volume: _Grid, site: SyntheticSite) -> None:
     file.parent.mkdir(parents=True)
-    voxels = np.round(site.gain * synthesise_volume(label, site.noise, rng)).astype(np.int16)
+    voxels = np.round(site.gain * volume).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(voxels, np.diag([*SPACING_MM, 1.0])), file)
 
 

@@ -8,13 +8,9 @@ memory-mapped. It holds no name and no path, and its own name is a hash.
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
-import shutil
 import struct
-import tempfile
-import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,17 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mediswarm.data.scratch_store import ScratchStore
 from mediswarm.data.volume_codes import CodedVolume
 from mediswarm.data.volumes import PREPROCESSING, decode_volume, normalise, read_content
 
-log = logging.getLogger(__name__)
-
 _MAGIC = b"MSvolum1"
 _HEADER = struct.Struct("<8s3I2d3qQ32sI")
-_UNFINISHED = ".unfinished"
-_UNUSED_S = 30 * 24 * 3600.0
-_ABANDONED_S = 3600.0
-_COUNT_ANEW_AFTER = 64
 
 
 @dataclass(frozen=True)
@@ -53,21 +44,15 @@ class _Entry:
 class VolumeCache:
     """Normalised volumes of image files, kept below one folder.
 
-    Several processes may use one folder: an entry is written beside its place and
-    then renamed, so that there is a whole entry or none. One that a full disk or a
-    power failure tore is found by its checksum and written anew.
-
-    The cache takes at most as many bytes as remain free beside it. Then entries that
-    nobody used for 30 days are deleted; after that it stops growing. To replace entries in
-    use would help nobody: an epoch reads every case once, and what would be deleted
-    first is what is needed next.
+    Several processes may use one folder. An entry that a full disk or a power failure
+    tore is found by its checksum and written anew.
     """
 
     def __init__(self, folder: Path) -> None:
         """`folder` is made when the first volume is stored."""
         self.folder = folder
+        self._store = ScratchStore(folder, "volumes")
         self._verified: set[bytes] = set()
-        self._bytes, self._stored, self._closed = 0, 0, False
 
     def volume(self, path: Path) -> CodedVolume:
         """The normalised volume of an image file; decoded when it is new or was changed.
@@ -91,7 +76,7 @@ class VolumeCache:
             entry = replace(entry, status=status)
         else:
             entry = _Entry(CodedVolume.of(normalise(decode_volume(path, content))), status, digest)
-        self._store(place, entry)
+        self._store.write(place, (entry.header(), entry.volume.codes.data))
         return entry.volume
 
     def _load(self, place: Path) -> _Entry | None:
@@ -117,62 +102,6 @@ class VolumeCache:
         except (OSError, ValueError):
             return None
         return entry
-
-    def _store(self, place: Path, entry: _Entry) -> None:
-        """Write the entry unless there is no room; a disk that cannot be written to costs only time."""
-        needed = _HEADER.size + entry.volume.codes.nbytes
-        try:
-            if self._closed or not self._room_for(needed):
-                return
-            descriptor, name = tempfile.mkstemp(_UNFINISHED, dir=self.folder)
-            unfinished = Path(name)
-            try:
-                with os.fdopen(descriptor, "wb") as stream:
-                    stream.write(entry.header())
-                    stream.write(entry.volume.codes.data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                unfinished.rename(place)
-            except BaseException:
-                unfinished.unlink()
-                raise
-        except OSError as error:
-            self._close(f"cannot be written to ({error.strerror})")
-            return
-        self._bytes, self._stored = self._bytes + needed, self._stored + 1
-
-    def _room_for(self, needed: int) -> bool:
-        """Whether an entry of `needed` bytes may be added; counts again what other processes added."""
-        if self._stored % _COUNT_ANEW_AFTER == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._bytes = self._sweep(_ABANDONED_S, math.inf)
-        free = shutil.disk_usage(self.folder).free
-        if self._bytes + needed > free:
-            self._bytes = self._sweep(_ABANDONED_S, _UNUSED_S)
-            free = shutil.disk_usage(self.folder).free
-        if self._bytes + needed > free:
-            self._close(f"is full: it holds {self._bytes / 2**30:.1f} GiB, and as much must remain free")
-            return False
-        return True
-
-    def _sweep(self, abandoned_s: float, unused_s: float) -> int:
-        """Delete what killed processes left unfinished and what nobody uses; give the bytes that remain."""
-        now, remain = time.time(), 0
-        for file in self.folder.iterdir():
-            try:
-                status = file.stat()
-                old = abandoned_s if file.suffix == _UNFINISHED else unused_s
-                if now - status.st_mtime > old:
-                    file.unlink()
-                else:
-                    remain += status.st_size
-            except FileNotFoundError:
-                continue  # another process was faster
-        return remain
-
-    def _close(self, why: str) -> None:
-        self._closed = True
-        log.warning("the cache of volumes %s; images that are not in it are read anew each epoch", why)
 
 
 def _status(path: Path) -> tuple[int, int, int, int] | None:

@@ -16,7 +16,7 @@ from mediswarm.data.volumes import normalise, read_volume
 _REMEMBERED_BYTES = 512 * 2**20
 
 
-class VolumeDataset(Dataset[tuple[torch.Tensor, int]]):
+class VolumeDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Normalised volumes `[channels, x, y, z]`, float32, and labels.
 
     With or without a cache the voxels are the same, rounded to 16 bits. Without
@@ -27,11 +27,14 @@ class VolumeDataset(Dataset[tuple[torch.Tensor, int]]):
     def __init__(
         self,
         files: Sequence[Sequence[Path]],
-        labels: Sequence[int],
+        labels: torch.Tensor,
         size: tuple[int, ...],
         cache: VolumeCache | None = None,
     ) -> None:
-        """`files` holds for each case one file for each channel; `size` is in voxels [x, y, z]."""
+        """`files` holds for each case one file for each channel; `labels` are [n] or [n, labels of a case].
+
+        `size` is in voxels [x, y, z].
+        """
         self.files, self.labels, self.size, self.cache = files, labels, size, cache
         needed = 4 * sum(len(channels) for channels in files) * int(np.prod(size))
         small = cache is None and needed <= _REMEMBERED_BYTES
@@ -40,7 +43,7 @@ class VolumeDataset(Dataset[tuple[torch.Tensor, int]]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Raises DataError MS-D120 to MS-D124 or MS-D127 when a volume cannot be used."""
         if self._memory is None:
             return self._read(index), self.labels[index]

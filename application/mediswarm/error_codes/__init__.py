@@ -5,12 +5,14 @@ a test fails when a code is raised that is not here, or is here and never raised
 
 Series: U usage, J job file, P pipeline, D data, C contract, R run, A artefact, E evaluation,
 H host, F federation file and provisioning, K startup kit, I image, N node, S session and supervisor,
-G pretrained weights, X preparation of images.
+G pretrained weights, X preparation of images, B bags of features.
 """
 
 from __future__ import annotations
 
 from mediswarm.error_codes import (
+    bag_tasks,
+    bags,
     data,
     evaluation,
     federation,
@@ -39,4 +41,6 @@ ERROR_CODES: dict[str, ErrorCode] = (
     | session.CODES
     | weights.CODES
     | prepare.CODES
+    | bags.CODES
+    | bag_tasks.CODES
 )

@@ -39,4 +39,25 @@ CODES: dict[str, ErrorCode] = {
         "A run directory holds no successful run",
         "Give the directory of a run that succeeded; the error of one that did not stands in its run.json.",
     ),
+    # slides
+    "MS-E009": ErrorCode(
+        "A patient is not among those that the site can use",
+        "Write the id as the clinical table does; `mediswarm check` says who is not used, and why.",
+    ),
+    "MS-E010": ErrorCode(
+        "Nothing says where the tiles of a slide lie, so that there is no map of them",
+        "Extract the slide's tiles with coordinates, and train on tile features.",
+    ),
+    "MS-E011": ErrorCode(
+        "OpenSlide is not installed",
+        "Install the extra `mediswarm[openslide]`, or leave --slides out.",
+    ),
+    "MS-E012": ErrorCode(
+        "A whole-slide image is missing, or cannot be read",
+        "Put the image into the folder of --slides, named as the feature file, or leave --slides out.",
+    ),
+    "MS-E013": ErrorCode(
+        "A whole-slide image does not say how large its pixels are",
+        "Pass --mpp, the size of a pixel in µm at the highest magnification.",
+    ),
 }

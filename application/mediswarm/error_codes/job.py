@@ -82,6 +82,11 @@ CODES: dict[str, ErrorCode] = {
         "A freeze or lr_groups pattern does not fit the model's parameters",
         "Correct it: `mediswarm job show JOB --tensors` lists the names that there are.",
     ),
+    "MS-J016": ErrorCode(
+        "A training batch of one case is too small for batch normalisation",
+        "Set another training.batch_size, so that no batch of one is left, or train without batch "
+        "normalisation (odelia: config.batch_norm: group) or on larger inputs.",
+    ),
     # pipelines
     "MS-P001": ErrorCode(
         "No pipeline of this name",

@@ -92,4 +92,9 @@ CODES: dict[str, ErrorCode] = {
         "Volumes of different preprocessing are mixed at a site",
         "Prepare all cases of the site in the same way, with `mediswarm odelia prepare`.",
     ),
+    "MS-X026": ErrorCode(
+        "An option has no meaning for volumes in the ODELIA layout",
+        "Leave the option out: such volumes are checked and tagged as they lie. If DICOM files were meant, "
+        "give their folder as --input.",
+    ),
 }

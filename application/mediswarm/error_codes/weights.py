@@ -20,8 +20,8 @@ CODES: dict[str, ErrorCode] = {
     ),
     "MS-G004": ErrorCode(
         "Pretrained weights do not fit the model",
-        "Correct pretrained.prefixes, or the backbone's settings; `mediswarm job show JOB --tensors` lists "
-        "the model's names and shapes.",
+        "Correct pretrained.names or .prefixes, or the backbone's settings; `mediswarm job show JOB "
+        "--tensors` lists the model's names and shapes.",
     ),
     "MS-G005": ErrorCode(
         "A name for weights cannot be used",

@@ -28,10 +28,14 @@ def roc_curves(path: Path, site: str, method: str, classes: Sequence[str]) -> li
     Raises:
         DataError: MS-E001 to MS-E005.
     """
-    table = read_predictions(path, classes)
+    return curves_of(read_predictions(path, classes), site, method)
+
+
+def curves_of(table: PredictionTable, site: str, method: str) -> list[RocCurve]:
+    """The curves of all classes that have cases and counter-cases in a table."""
     return [
         _curve(table, label, site, method)
-        for label in range(len(classes))
+        for label in range(len(table.classes))
         if 0 < int((table.targets == label).sum()) < len(table)
     ]
 

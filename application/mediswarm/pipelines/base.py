@@ -13,7 +13,7 @@ from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
@@ -64,13 +64,39 @@ class Site:
         return folder
 
 
+@runtime_checkable
+class Collating(Protocol):
+    """A data set that makes batches itself, because its inputs differ in size.
+
+    With an attribute `largest`, the number of its largest item, memory for batches read ahead is
+    reckoned by that one instead of by item 0.
+    """
+
+    def collate(self, items: list[Any]) -> Any:
+        """A batch (inputs, targets) of items (input, target)."""
+
+
+@runtime_checkable
+class Drawable(Protocol):
+    """A data set of whose cases training sees a random part, another one in each epoch.
+
+    Only for what :meth:`Pipeline.augment` cannot do, because the whole case must not be read.
+    """
+
+    def drawn(self, seed: int) -> Dataset[Any]:
+        """What one round trains on; item ``epoch * len(self) + i`` is the part of case `i` in that epoch.
+
+        It must follow from `seed` and the item's number alone: any process may read it, in any order.
+        """
+
+
 @dataclass(frozen=True)
 class Cases:
     """The cases of one split.
 
     ``dataset[i]`` is ``(input, target)`` and always the same for the same `i`:
     augmentation happens on batches, in :meth:`Pipeline.augment`, and only in
-    training. `ids` stay at the site.
+    training. `ids` stay at the site. The data set may be :class:`Collating` and :class:`Drawable`.
     """
 
     dataset: Dataset[Any]
@@ -136,6 +162,15 @@ class Pipeline(ABC, Generic[C]):
     """Shell patterns of parameter names that never leave a site, whatever the job says."""
     needs_data: ClassVar[bool] = False
     """Whether the pipeline reads a data directory; False for one that makes its own data."""
+    parts: tuple[str, ...] = ()
+    """What of a case is judged by itself, such as its two sides; empty where a case is judged as one.
+
+    With parts, targets are [n, parts] and predictions [n, parts, …]; each part has a row of its own in
+    the predictions file, named ``<case>_<part>``."""
+    judged_at_once: int | None = None
+    """How many cases go through the model together in judgement; None: as many as in training.
+
+    Where it is set, the loss is taken once, over the outputs [n, …] for all cases of a split."""
 
     def __init__(self, config: C, folder: Path | None = None) -> None:
         """`folder` is the job's folder, for pipelines whose config names files in it."""
@@ -205,6 +240,19 @@ class Pipeline(ABC, Generic[C]):
     def localise(self, model: nn.Module, data: SiteData) -> None:
         """Set what the model keeps from this site alone (such as a site's own standardisation)."""
 
+    def example(self, count: int) -> Cases | None:
+        """Random numbers in the shape of `count` training cases, to measure a step; None where it is unknown.
+
+        Default: what a contract with `input_shape` and `classes` says.
+        """
+        contract = self.contract()
+        if not {"input_shape", "classes"} <= contract.keys():
+            return None
+        shape = (count, len(self.parts)) if self.parts else (count,)
+        return Cases.of(
+            torch.randn(count, *contract["input_shape"]), torch.randint(len(contract["classes"]), shape)
+        )
+
     def learner(self, data: SiteData, training: Training, site: Site) -> Learner | None:
         """A learner of the pipeline's own, or None for the PyTorch learner."""
         return None
@@ -231,6 +279,10 @@ class Pipeline(ABC, Generic[C]):
     def prediction_columns(self) -> list[str]:
         """Column names for one row of predictions, for the CSV that stays at the site."""
         return ["prediction"]
+
+    def target_columns(self) -> list[str]:
+        """Column names for one row of targets in the same CSV."""
+        return ["target"]
 
 
 def read_site(pipeline: Pipeline[Any], site: Site) -> SiteData:

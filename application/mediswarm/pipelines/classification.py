@@ -45,11 +45,11 @@ class ClassificationPipeline(Pipeline[C]):
 
     def statistics(self, data: SiteData) -> Counts:
         """`class_counts` of the training cases, in the order of `classes`."""
-        counts = np.bincount(self.targets(data.train), minlength=len(self.classes))
+        counts = np.bincount(self.targets(data.train).ravel(), minlength=len(self.classes))
         return {"class_counts": [float(count) for count in counts]}
 
     def targets(self, cases: Cases) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Class indices [n] of a split; override where reading the inputs is expensive."""
+        """Class indices of a split, [n] or [n, parts]; override where reading the inputs is expensive."""
         return np.array([int(cases.dataset[i][1]) for i in range(len(cases))], dtype=np.int64)
 
     def class_weights(self) -> torch.Tensor | None:
@@ -86,26 +86,7 @@ class ClassificationPipeline(Pipeline[C]):
         return ("accuracy", "balanced_accuracy", "auroc_macro", *(f"auroc_{name}" for name in self.classes))
 
     def count(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
-        probability, truth = predictions.numpy(), targets.numpy().astype(np.int64)
-        size = len(self.classes)
-        confusion = np.zeros((size, size))
-        np.add.at(confusion, (truth, probability.argmax(axis=1)), 1)
-        concordant, comparable = [], []
-        for index in range(size):
-            positive = truth == index
-            positives, negatives = int(positive.sum()), int((~positive).sum())
-            ranks = average_ranks(probability[:, index])
-            pairs = positives * negatives
-            concordant.append(
-                float(ranks[positive].sum() - positives * (positives + 1) / 2) if pairs else 0.0
-            )
-            comparable.append(float(pairs))
-        return {
-            "cases": [float(len(truth))],
-            "confusion": [float(value) for value in confusion.ravel()],
-            "concordant": concordant,
-            "comparable": comparable,
-        }
+        return one_versus_rest(predictions.numpy(), targets.numpy().astype(np.int64))
 
     def metrics(self, counts: Counts) -> dict[str, float | None]:
         """Accuracy; mean recall and mean AUROC over the classes present; AUROC of each class."""
@@ -115,13 +96,39 @@ class ClassificationPipeline(Pipeline[C]):
         aurocs = [ratio(a, b) for a, b in zip(counts["concordant"], counts["comparable"], strict=True)]
         return {
             "accuracy": ratio(float(np.trace(confusion)), counts["cases"][0]),
-            "balanced_accuracy": _mean(recalls),
-            "auroc_macro": _mean(aurocs),
+            "balanced_accuracy": mean_of(recalls),
+            "auroc_macro": mean_of(aurocs),
             **{f"auroc_{name}": value for name, value in zip(self.classes, aurocs, strict=True)},
         }
 
     def prediction_columns(self) -> list[str]:
         return [f"p_{name}" for name in self.classes]
+
+
+def one_versus_rest(probability: np.ndarray[Any, Any], truth: np.ndarray[Any, np.dtype[np.int64]]) -> Counts:
+    """Cases, confusion and pairs, as :class:`ClassificationPipeline` names them.
+
+    Args:
+        probability: [n, classes].
+        truth: class indices [n].
+    """
+    size = probability.shape[1]
+    confusion = np.zeros((size, size))
+    np.add.at(confusion, (truth, probability.argmax(axis=1)), 1)
+    concordant, comparable = [], []
+    for index in range(size):
+        positive = truth == index
+        positives, negatives = int(positive.sum()), int((~positive).sum())
+        ranks = average_ranks(probability[:, index])
+        pairs = positives * negatives
+        concordant.append(float(ranks[positive].sum() - positives * (positives + 1) / 2) if pairs else 0.0)
+        comparable.append(float(pairs))
+    return {
+        "cases": [float(len(truth))],
+        "confusion": [float(value) for value in confusion.ravel()],
+        "concordant": concordant,
+        "comparable": comparable,
+    }
 
 
 def average_ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -131,6 +138,7 @@ def average_ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.f
     return np.asarray((last - (sizes - 1) / 2)[group], dtype=np.float64)
 
 
-def _mean(values: list[float | None]) -> float | None:
+def mean_of(values: list[float | None]) -> float | None:
+    """The mean of the values that are defined; None where none is."""
     present = [float(value) for value in values if value is not None]
     return sum(present) / len(present) if present else None

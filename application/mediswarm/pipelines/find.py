@@ -24,6 +24,7 @@ BUILT_IN = {
     "cifar10": "mediswarm.pipelines.cifar10:Cifar10",
     "linear": "mediswarm.pipelines.linear:Linear",
     "odelia": "mediswarm.pipelines.odelia:Odelia",
+    "stamp": "mediswarm.pipelines.stamp:Stamp",
     "tabular": "mediswarm.pipelines.tabular:Tabular",
 }
 ENTRY_POINT_GROUP = "mediswarm.pipelines"

@@ -85,6 +85,8 @@ _SERIES: dict[str, type[MediSwarmError]] = {
     "E": DataError,
     "G": ArtefactError,
     "H": HostError,
+    "X": DataError,
+    "B": DataError,
 }
 
 
@@ -211,7 +213,8 @@ def _judgement(bench: Bench) -> str:
         torch.equal(predictions.outputs, again.outputs), "predict() must give the same answers each time"
     )
     _require(len(predictions.outputs) == len(cases), "predict() must give one prediction for each case")
-    columns = predictions.outputs.reshape(len(cases), -1).shape[1]
+    judged = len(cases) * max(1, len(pipeline.parts))
+    columns = predictions.outputs.reshape(judged, -1).shape[1]
     _require(
         len(pipeline.prediction_columns()) == columns, f"prediction_columns() must name {columns} columns"
     )

@@ -130,13 +130,23 @@ def load_artefact(
                 f"the checkpoint's {key} is {_short(found)}, the job's is {_short(value)}",
                 file=folder / DESCRIPTION_FILE,
             )
+    return read_weights(folder, artefact), artefact
+
+
+def read_weights(folder: Path, artefact: Artefact) -> Weights:
+    """The weights that :func:`describe_artefact` described.
+
+    Raises:
+        ArtefactError: MS-A003 missing, other bytes or no safetensors.
+    """
     file = folder / WEIGHTS_FILE
     if not file.is_file() or sha256_of_file(file) != artefact.sha256:
         raise ArtefactError("MS-A003", "the weights file is missing or not the one described", file=file)
     try:
-        return safetensors.torch.load_file(file), artefact
+        weights: Weights = safetensors.torch.load_file(file)
     except safetensors.SafetensorError as error:
         raise ArtefactError("MS-A003", "the weights file is not safetensors", file=file) from error
+    return weights
 
 
 def architecture_of(weights: Weights, kind: str) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, default_collate
 
 from mediswarm.errors import MediSwarmError
-from mediswarm.pipelines.base import Cases
+from mediswarm.pipelines.base import Cases, Collating, Drawable
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where PyTorch's workers put batches, not a place for files
 _MOST_WORKERS, _AHEAD = 4, 2
@@ -23,20 +24,30 @@ class EvenBatches(Sampler[list[int]]):
 
     An epoch of 17 cases at batch size 16 is 9 + 8, not 16 + 1: every case is
     used once, and no batch of one case unsettles batch normalisation. After an
-    epoch the cases are shuffled anew.
+    epoch the cases are shuffled anew. Where `tell_epoch`, case `i` is given as ``epoch * cases + i``.
     """
 
-    def __init__(self, cases: int, batch_size: int, batches: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        cases: int,
+        batch_size: int,
+        batches: int,
+        generator: torch.Generator,
+        *,
+        tell_epoch: bool = False,
+    ) -> None:
         super().__init__()
         self.cases, self.batch_size, self.batches, self.generator = cases, batch_size, batches, generator
+        self.tell_epoch = tell_epoch
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        given = 0
+        given = first = 0
         while given < self.batches:
-            order = torch.randperm(self.cases, generator=self.generator)
+            order = first + torch.randperm(self.cases, generator=self.generator)
+            first += self.cases if self.tell_epoch else 0
             for batch in torch.tensor_split(order, math.ceil(self.cases / self.batch_size)):
                 if given == self.batches:
                     return
@@ -47,26 +58,36 @@ class EvenBatches(Sampler[list[int]]):
 def training_batches(
     cases: Cases, batch_size: int, batches: int, generator: torch.Generator, device: torch.device
 ) -> Iterator[Any]:
-    """`batches` shuffled batches of (input, target)."""
-    sampler = EvenBatches(len(cases), batch_size, batches, generator)
-    return _batches(cases, sampler, batch_size, device)
+    """`batches` shuffled batches of (input, target).
+
+    A data set that is Drawable draws by the seed that `generator` began with.
+    """
+    dataset, drawable = cases.dataset, isinstance(cases.dataset, Drawable)
+    if isinstance(dataset, Drawable):
+        dataset = dataset.drawn(generator.initial_seed())
+    sampler = EvenBatches(len(cases), batch_size, batches, generator, tell_epoch=drawable)
+    return _batches(dataset, sampler, batch_size, device)
 
 
 def ordered_batches(cases: Cases, batch_size: int, device: torch.device) -> Iterator[Any]:
     """All cases in their order."""
     sampler = BatchSampler(range(len(cases)), batch_size, drop_last=False)
-    return _batches(cases, sampler, batch_size, device)
+    return _batches(cases.dataset, sampler, batch_size, device)
 
 
 def _batches(
-    cases: Cases, sampler: Sampler[list[int]], batch_size: int, device: torch.device
+    dataset: Dataset[Any], sampler: Sampler[list[int]], batch_size: int, device: torch.device
 ) -> Iterator[Any]:
     # Worker processes and pinned memory pay where a GPU would wait for the data;
     # on a CPU they compete with the training for the same cores.
     if device.type != "cuda":
-        return iter(DataLoader(cases.dataset, batch_sampler=sampler))
-    workers = worker_count(_bytes(cases.dataset[0]) * batch_size)
-    return read_by_workers(cases.dataset, sampler, workers, pin_memory=True)
+        return iter(DataLoader(dataset, batch_sampler=sampler, collate_fn=_collate(dataset)))
+    workers = worker_count(_bytes(dataset[getattr(dataset, "largest", 0)]) * batch_size)
+    return read_by_workers(dataset, sampler, workers, pin_memory=True)
+
+
+def _collate(dataset: Dataset[Any]) -> Callable[[list[Any]], Any]:
+    return dataset.collate if isinstance(dataset, Collating) else default_collate
 
 
 def worker_count(batch_bytes: int) -> int:
@@ -97,7 +118,7 @@ def read_by_workers(
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
         pin_memory=pin_memory,
-        collate_fn=_error_or_batch,
+        collate_fn=partial(_error_or_batch, _collate(dataset)),
     )
     for batch in loader:
         if isinstance(batch, MediSwarmError):
@@ -118,9 +139,9 @@ class _Carrying(Dataset[Any]):
             return error
 
 
-def _error_or_batch(cases: list[Any]) -> Any:
+def _error_or_batch(collate: Callable[[list[Any]], Any], cases: list[Any]) -> Any:
     errors = [case for case in cases if isinstance(case, MediSwarmError)]
-    return errors[0] if errors else default_collate(cases)
+    return errors[0] if errors else collate(cases)
 
 
 def _bytes(value: Any) -> int:

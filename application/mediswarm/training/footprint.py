@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import resource
+import multiprocessing
+import platform
+import re
+import signal
 import time
-from dataclasses import dataclass
+from datetime import datetime, timezone
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from mediswarm.errors import HostError, PipelineError, code_of
-from mediswarm.pipelines.base import Cases, Pipeline, SiteData
+from mediswarm.data.prepare.workers import end_with_parent
+from mediswarm.errors import HostError, MediSwarmError, PipelineError, RunCrashed, code_of
+from mediswarm.pipelines.base import Pipeline, SiteData
+from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.learner import RoundPlan
 from mediswarm.spec import Job, LocalWork, Schedule
+from mediswarm.training.kept_figures import ModelSize, StepEstimate
 from mediswarm.training.torch_learner import TorchLearner
 
 # on CUDA so many that starting the loader's workers does not count
 _STEPS = {"cpu": 1, "cuda": 20}
-
-
-@dataclass(frozen=True)
-class ModelSize:
-    """Parameters of a model, and the bytes in memory of parameters and buffers."""
-
-    parameters: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class StepEstimate:
-    """One training step as measured on `device`, with `batch_size` cases.
-
-    `peak_bytes` is what CUDA had allocated at most; on a CPU, the largest this process has been.
-    """
-
-    device: str
-    batch_size: int
-    seconds_per_case: float
-    peak_bytes: int
 
 
 def model_size(pipeline: Pipeline[Any]) -> ModelSize | None:
@@ -63,40 +50,87 @@ def _without_memory(pipeline: Pipeline[Any]) -> nn.Module | None:
         return None
 
 
+def measure_step(job: Job, device: str) -> StepEstimate:
+    """:func:`estimate_step` in a process of its own, so that the memory is that of this job alone.
+
+    Raises:
+        PipelineError, HostError: as :func:`estimate_step`; MS-H003 also when the system killed the process.
+        RunCrashed: MS-R006 when the process died in another way.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_measure_here, args=(job, device, sending))
+    process.start()
+    sending.close()
+    try:
+        found: StepEstimate | Exception = receiving.recv()
+    except EOFError:
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            message = f"the process that measured {job.name} was killed, as happens when memory ends"
+            raise HostError("MS-H003", message) from None
+        message = f"the process that measured {job.name} ended with {process.exitcode}"
+        raise RunCrashed("MS-R006", message) from None
+    finally:
+        process.kill()
+        process.join()
+        receiving.close()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _measure_here(job: Job, device: str, answer: Connection) -> None:
+    end_with_parent()
+    try:
+        answer.send(estimate_step(job, load_pipeline(job), device))
+    except MediSwarmError as error:
+        answer.send(error)
+    except Exception as error:  # noqa: BLE001 - of any kind, some of which do not go through a pipe
+        answer.send(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
 def estimate_step(job: Job, pipeline: Pipeline[Any], device: str) -> StepEstimate:
     """Train `pipeline.model()` on random numbers: a step that is not counted, then those that are.
 
-    Reading of data is left out, and so is the accumulation of gradients: a step is one batch.
+    Reading of data is left out, and so is the accumulation of gradients: a step is one batch. On a CPU
+    the memory is that of this process since it began.
 
     Raises:
-        PipelineError: MS-P005 when the contract does not say what a case looks like, or when the
-            pipeline has a learner of its own.
+        PipelineError: MS-P005 when the pipeline does not say what a case looks like, or has a learner
+            of its own.
         HostError: MS-H002 no such device; MS-H003 out of memory.
     """
-    contract = pipeline.contract()
-    if not {"input_shape", "classes"} <= contract.keys() or type(pipeline).learner is not Pipeline.learner:
-        raise PipelineError(
-            "MS-P005",
-            f"pipeline {job.pipeline} does not classify inputs of a declared shape with the PyTorch learner",
-        )
     size = job.training.batch_size
-    cases = Cases.of(
-        torch.randn(size, *contract["input_shape"]), torch.randint(len(contract["classes"]), (size,))
-    )
     try:
+        cases = pipeline.example(size)
+        if cases is None or type(pipeline).learner is not Pipeline.learner:
+            raise PipelineError(
+                "MS-P005",
+                f"pipeline {job.pipeline} has no inputs of a declared shape, or a learner of its own",
+            )
         learner = TorchLearner(pipeline, SiteData(cases, cases, cases), job.training, device)
         _train(learner, job, 1)
         if learner.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(learner.device)
         steps = _STEPS[learner.device.type]
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         _train(learner, job, steps)
-        seconds = time.perf_counter() - started
-    except RuntimeError as error:
+        seconds, worked = time.perf_counter() - started, time.process_time() - worked
+    except (RuntimeError, MemoryError) as error:
         if code_of(error) != "MS-H003":
             raise
         raise HostError("MS-H003", f"a step of {size} cases does not fit on {device}") from error
-    return StepEstimate(device, size, seconds / (steps * size), _peak(learner.device))
+    return StepEstimate(
+        device=device,
+        device_name=_name(learner.device),
+        threads=torch.get_num_threads(),
+        batch_size=size,
+        seconds_per_case=seconds / (steps * size),
+        processor_seconds_per_case=worked / (steps * size),
+        peak_bytes=_peak(learner.device),
+        measured=datetime.now(timezone.utc).date().isoformat(),
+    )
 
 
 def _train(learner: TorchLearner, job: Job, steps: int) -> None:
@@ -111,5 +145,15 @@ def _train(learner: TorchLearner, job: Job, steps: int) -> None:
 def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    # the kernel counts in KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # not ru_maxrss, which a process takes over from the one that started it
+    (kib,) = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    return int(kib) * 1024
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    said = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    # on ARM the kernel does not name the model
+    names = re.findall(r"model name\s*:\s*(.*)", said)
+    return str(names[0]) if names else platform.machine()

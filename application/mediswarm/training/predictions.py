@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
-from mediswarm.pipelines.base import Cases
+from mediswarm.pipelines.base import Cases, Pipeline
 from mediswarm.pipelines.learner import Predictions
 
 
-def write_predictions(path: Path, cases: Cases, predictions: Predictions, columns: list[str]) -> None:
-    """Write `case,target,<columns>` with one row for each case, in the cases' order."""
+def write_predictions(path: Path, pipeline: Pipeline[Any], cases: Cases, predictions: Predictions) -> None:
+    """Write `case`, the pipeline's columns of targets and of predictions, one row for each case, in order.
+
+    Where a case has :attr:`Pipeline.parts`, each of them has a row, named `<case>_<part>`.
+    """
+    parts = pipeline.parts
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = predictions.outputs.reshape(len(cases), -1).tolist()
-    targets = predictions.targets.tolist()
+    ids = [f"{case}_{part}" for case in cases.ids for part in parts] if parts else cases.ids
+    rows = predictions.outputs.reshape(len(ids), -1).tolist()
+    targets = predictions.targets.reshape(len(ids), -1).tolist()
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["case", "target", *columns])
-        for case, target, values in zip(cases.ids, targets, rows, strict=True):
-            writer.writerow([case, target, *(f"{value:.9g}" for value in values)])
+        writer.writerow(["case", *pipeline.target_columns(), *pipeline.prediction_columns()])
+        for case, target, values in zip(ids, targets, rows, strict=True):
+            writer.writerow([case, *(f"{value:.9g}" for value in (*target, *values))])

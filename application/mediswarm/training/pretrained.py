@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
 
 from mediswarm.errors import ArtefactError
+from mediswarm.models import dinov2_names
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec.pretrained import Pretrained
-from mediswarm.training.tensor_views import tensor_in, tensors_in
+from mediswarm.training.tensor_views import tensors_in
 from mediswarm.training.weights_store import find_weights
 
 _SHOWN = 5
+_CONVERSIONS: dict[str, Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]] = {
+    "model": lambda tensors: tensors,
+    "dinov2_meta": dinov2_names.from_meta,
+    "dinov2_hugging_face": dinov2_names.from_hugging_face,
+}
 
 
 def with_pretrained(weights: Weights, shared: Iterable[str], asked: Pretrained, store: Path) -> Weights:
@@ -31,9 +37,9 @@ def with_pretrained(weights: Weights, shared: Iterable[str], asked: Pretrained, 
             differences; MS-G006 when it holds tensors that stay at the sites, which would not get them.
     """
     file = find_weights(asked.sha256, store).file
-    there = tensors_in(file)
+    there = _CONVERSIONS[asked.names](tensors_in(file))
     source = {name: new for name in there if (new := renamed(name, asked.prefixes)) is not None}
-    taken = {new: tensor_in(file, name) for name, new in source.items()}
+    taken = {new: there[name] for name, new in source.items()}
     differences = [
         *(f"{name} and another become {new}" for name, new in source.items() if _twice(new, source)),
         *(said for new, value in taken.items() if (said := _difference(new, value, weights))),

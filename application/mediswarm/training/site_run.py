@@ -144,11 +144,11 @@ class SiteRun:
         validation, predicted = self._count(learner, self._data.validation)
         test: Counts = {}
         if keep_predictions:
-            columns, folder = self.pipeline.prediction_columns(), self.run_dir / "predictions"
-            write_predictions(folder / "validation.csv", self._data.validation, predicted, columns)
+            folder = self.run_dir / "predictions"
+            write_predictions(folder / "validation.csv", self.pipeline, self._data.validation, predicted)
             if len(self._data.test):
                 test, predicted = self._count(learner, self._data.test)
-                write_predictions(folder / "test.csv", self._data.test, predicted, columns)
+                write_predictions(folder / "test.csv", self.pipeline, self._data.test, predicted)
             self._keep_personal_model(learner.weights(), totals)
         return Judgement(validation, test, time.perf_counter() - started)
 

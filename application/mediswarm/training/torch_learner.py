@@ -8,15 +8,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from mediswarm.errors import HostError, RunFailed
+from mediswarm.errors import HostError, JobError, RunFailed
 from mediswarm.pipelines.base import Cases, Pipeline, SiteData
 from mediswarm.pipelines.learner import Learner, Predictions, RoundPlan, RoundResult, Weights, load_state
 from mediswarm.spec import Optimizer, Training
 from mediswarm.training.batches import ordered_batches, training_batches
+from mediswarm.training.channels_last import channels_last
 from mediswarm.training.pace import batches_per_round, learning_rate_factor, steps_per_round
 from mediswarm.training.seeds import seed_everything
 from mediswarm.training.transfer import freeze, parameter_groups, train_mode
 
+_ONE_VALUE = "Expected more than 1 value per channel when training"
+"""What PyTorch's batch normalisations say of a batch that has no variance."""
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -39,13 +42,16 @@ class TorchLearner(Learner):
         self.model.to(self.device)
         self.optimizer = _optimizer(self.model, training.optimizer)
         self.autocast = _AUTOCAST.get(training.precision) if self.device.type == "cuda" else None
+        if self.autocast is not None:
+            channels_last(self.model)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast is torch.float16)
 
     def load(self, weights: Weights) -> None:
         load_state(self.model, weights)
 
     def weights(self) -> Weights:
-        return {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
+        state = self.model.state_dict()
+        return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
     def train(self, plan: RoundPlan) -> RoundResult:
         seed_everything(plan.seed)
@@ -81,15 +87,22 @@ class TorchLearner(Learner):
     @torch.inference_mode()
     def predict(self, cases: Cases) -> Predictions:
         self.model.eval()
-        outputs, answers, loss_sum = [], [], 0.0
-        for inputs, targets in ordered_batches(cases, self.training.batch_size, self.device):
+        at_once = self.pipeline.judged_at_once
+        outputs, answers, kept, loss_sum = [], [], [], 0.0
+        for inputs, targets in ordered_batches(cases, at_once or self.training.batch_size, self.device):
             here = _move(targets, self.device)
             with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
                 output = self.model(_move(inputs, self.device))
-            loss_sum += float(self.pipeline.loss(output, here)) * len(targets)
+            if at_once is None:
+                loss_sum += float(self.pipeline.loss(output, here)) * len(targets)
+            else:
+                kept.append(output)
             outputs.append(self.pipeline.predict(output).float().cpu())
             answers.append(targets)
-        return Predictions(torch.cat(outputs), torch.cat(answers), loss_sum / len(cases))
+        truth = torch.cat(answers)
+        if kept:
+            loss_sum = float(self.pipeline.loss(torch.cat(kept), _move(truth, self.device))) * len(cases)
+        return Predictions(torch.cat(outputs), truth, loss_sum / len(cases))
 
     def state(self) -> Weights:
         if self.training.optimizer.state == "reset":
@@ -137,9 +150,21 @@ class TorchLearner(Learner):
         inputs, targets = _move(inputs, self.device), _move(targets, self.device)
         inputs, targets = self.pipeline.augment(inputs, targets, generator)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            loss = self.pipeline.loss(self.model(inputs), targets)
+            loss = self.pipeline.loss(self._outputs(inputs), targets)
         torch.autograd.backward(self.scaler.scale(loss * share))
         return loss.detach()
+
+    def _outputs(self, inputs: Any) -> Any:
+        try:
+            return self.model(inputs)
+        except ValueError as error:
+            if not str(error).startswith(_ONE_VALUE):
+                raise
+            raise JobError(
+                "MS-J016",
+                f"{len(self.data.train)} training cases in batches of {self.training.batch_size} leave a "
+                "batch of one, in which a batch normalisation of the model sees one value of each feature",
+            ) from error
 
     def _step(self, pull: _Pull) -> None:
         self.scaler.unscale_(self.optimizer)

@@ -43,6 +43,7 @@ SERIES = {
     "G": "Pretrained weights",
     "K": "Startup kits",
     "X": "Preparing images",
+    "B": "Bags of features",
     "I": "Images",
     "N": "Running nodes and the network",
     "S": "Sessions and runs in a federation",

@@ -31,6 +31,8 @@ def mediswarm(
 ) -> Iterator[Any]:
     """`mediswarm("job", "list")` runs the command in an empty directory."""
     monkeypatch.chdir(tmp_path)
+    # nothing that this account found out before, and nothing that is kept there
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     former = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: object) -> Ended:

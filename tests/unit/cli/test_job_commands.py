@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from mediswarm.pipelines import load_pipeline
 from mediswarm.spec import Job, load_job
 from mediswarm.spec.catalogue import JOBS, job_folders
+from mediswarm.training import footprint
+from mediswarm.training.kept_figures import StepEstimate
 
 NAME = "minimal_training_pytorch_cnn"
 
@@ -52,23 +56,107 @@ def test_list_names_every_job_with_its_question(mediswarm: Any) -> None:
     # two more numbers for each of 8 + 16 + 32 + 64 batch-normalised features, and four counters of 8 bytes
     parameters, weight_bytes = sizes["odelia_demo"]
     assert weight_bytes == 4 * parameters + 4 * 2 * 120 + 8 * 4
+
+
+def test_the_list_is_readable_on_a_narrow_terminal(mediswarm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = {row["name"]: row for row in mediswarm("job", "list", "--json").json}
     ended = mediswarm("job", "list")
-    assert ended.code == 0
-    assert "cifar10" in ended.out
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    text, _, footer = ended.out.partition(f"\n{len(rows)} jobs without ")
+    assert " ".join(footer.split()).startswith("figures of a training step: `mediswarm job estimate JOB`")
+    blocks = [block.rstrip() for block in re.split(r"\n(?! )", text)]
+    assert [block.splitlines()[0] for block in blocks] == list(rows)
+    for block in blocks:
+        name, facts, *question = block.splitlines()
+        row = rows[name]
+        size = f"{row['parameters']:,} parameters" if row["parameters"] else "cannot be built on this machine"
+        assert facts.startswith(f"  {row['pipeline']}, {row['workflow']} × {row['rounds']} round")
+        assert size in facts
+        assert all(line.startswith("  ") for line in question)
+        assert " ".join(" ".join(question).split()) == row["description"]
 
 
-def test_estimate_measures_a_step_without_data(mediswarm: Any) -> None:
+def test_the_list_does_not_count_again_what_it_counted(
+    mediswarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = mediswarm("job", "list", "--json").json
+
+    def again(pipeline: Any) -> None:
+        counted.append(pipeline)
+
+    counted: list[Any] = []
+    monkeypatch.setattr("mediswarm.training.footprint.model_size", again)
+    assert mediswarm("job", "list", "--json").json == first
+    # what this machine cannot build is tried again
+    assert len(counted) == sum(row["parameters"] is None for row in first)
+
+
+def test_estimate_measures_a_step_without_data(mediswarm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     said = mediswarm("job", "estimate", NAME, "--json").json
     assert said["name"] == NAME
     assert said["model"] == {"parameters": 1179, "bytes": 4 * 1179}
     assert said["step"]["device"] == "cpu"
     assert 0 < said["step"]["seconds_per_case"] < 10
+    # kept for the list
+    (row,) = (row for row in mediswarm("job", "list", "--json").json if row["name"] == NAME)
+    assert row["steps"] == [said["step"]]
+    monkeypatch.setenv("COLUMNS", "80")
+    block = mediswarm("job", "list").out.partition(f"{NAME}\n")[2].partition("\nodelia_demo")[0]
+    shown = " ".join(block.split())
+    assert f"{said['step']['seconds_per_case']:.3g} s per training case" in shown
+    assert f"{said['step']['peak_bytes'] / 2**30:.2f} GiB" in shown
+    assert said["step"]["measured"] in shown
+
+
+@pytest.fixture
+def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in this process: its errors and figures are those of one of its own, which takes seconds."""
+
+    def measure(job: Job, device: str) -> StepEstimate:
+        return footprint.estimate_step(job, load_pipeline(job), device)
+
+    monkeypatch.setattr(footprint, "measure_step", measure)
+
+
+@pytest.mark.usefixtures("measured_here")
+def test_estimate_in_words(mediswarm: Any) -> None:
     ended = mediswarm("job", "estimate", NAME)
-    assert "1,179 parameters" in ended.out
+    assert ended.out.startswith(f"{NAME}\n  1,179 parameters")
     assert "s per training case" in ended.out
     ended = mediswarm("job", "estimate", "tabular_heart_disease")
     assert (ended.code, ended.out) == (3, "")
     assert "error[MS-P005]" in ended.err
+    for wrong in ((), (NAME, "--all")):
+        ended = mediswarm("job", "estimate", *wrong)
+        assert (ended.code, "error[MS-U004]" in ended.err) == (2, True)
+
+
+@pytest.mark.usefixtures("measured_here")
+def test_estimates_of_all_jobs_go_on_after_one_that_cannot_be(
+    mediswarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("linear_transcriptome", NAME)
+    monkeypatch.setattr("mediswarm.cli.job.job_folders", lambda: [JOBS / name for name in names])
+    ended = mediswarm("job", "estimate", "--all", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    refused, measured = ended.json
+    assert (refused["name"], refused["error"]["code"]) == (names[0], "MS-P005")
+    assert measured["step"]["seconds_per_case"] > 0
+    ended = mediswarm("job", "estimate", "--all")
+    assert ended.code == 0
+    assert f"{names[0]}\n  error[MS-P005]" in ended.out
+    assert "s per training case" in ended.out.partition(NAME)[2]
+
+
+@pytest.mark.usefixtures("measured_here")
+def test_figures_that_cannot_be_kept_are_shown_and_it_is_said(mediswarm: Any, tmp_path: Path) -> None:
+    (tmp_path / ".cache").write_text("")
+    ended = mediswarm("job", "estimate", NAME)
+    assert (ended.code, "s per training case" in ended.out) == (0, True)
+    assert "the figures are not kept" in ended.err
 
 
 def test_a_new_job_passes_its_own_test(mediswarm: Any, tmp_path: Path) -> None:

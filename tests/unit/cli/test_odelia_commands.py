@@ -90,6 +90,9 @@ def test_failures_are_shown_with_code_and_repair(mediswarm: Any, tmp_path: Path)
         (("--input", "input", "--output", "out", "--rules", "none.yml"), "MS-X003"),
         (("--input", "layout", "--output", "out"), "MS-U004"),
         (("--input", "layout"), "MS-X002"),
+        (("--input", "layout", "--labels", "labels.csv"), "MS-X026"),
+        (("--input", "layout", "--rules", "rules.yml"), "MS-X026"),
+        (("--input", "layout", "--original"), "MS-X026"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -101,6 +104,19 @@ def test_what_cannot_be_is_refused(
     assert f"error[{code}]" in ended.err
     assert ended.code != 0
     assert not (tmp_path / "out").exists()
+
+
+def test_both_breasts_in_one_volume_are_written_where_asked_for(mediswarm: Any, tmp_path: Path) -> None:
+    write_site(tmp_path / "input", 1)
+    arguments = ("--input", "input", "--output", "out", "--original", "--workers", "1", "--json")
+    assert mediswarm("odelia", "prepare", *arguments).json["cases"][0]["status"] == "prepared"
+    assert (tmp_path / "out" / "data" / "C0" / "Sub_1.nii.gz").is_file()
+
+
+def test_an_option_that_tagging_does_not_use_is_named(mediswarm: Any, tmp_path: Path) -> None:
+    (tmp_path / "layout" / "data_unilateral").mkdir(parents=True)
+    ended = mediswarm("odelia", "prepare", "--input", "layout", "--rules", "mine.yml")
+    assert (ended.code, ended.err.count("--rules was given")) == (2, 1)
 
 
 def test_without_the_dicom_packages_the_repair_is_named(

@@ -29,7 +29,10 @@ def test_add_prints_what_a_job_says_to_use_it(mediswarm: Any, file: Path, tmp_pa
     section = yaml.safe_load(ended.out.partition("in job.yml:")[2])
     assert section == {"pretrained": {"sha256": sha256_of_file(file)}}
     job = load_job(job_file(tmp_path, **section))
-    assert job.model_dump()["pretrained"] == section["pretrained"] | {"prefixes": {"": ""}}
+    assert job.model_dump()["pretrained"] == section["pretrained"] | {
+        "names": "model",
+        "prefixes": {"": ""},
+    }
 
 
 def test_add_in_json_into_the_store_of_the_environment(

@@ -34,7 +34,7 @@ def tables(
         ("split", "UID,Split,Fold", split),
     ):
         (folder / f"{name}.csv").write_text("\n".join([header, *map(",".join, rows)]) + "\n")
-    return SplitTables.read(folder, fold)
+    return SplitTables.read(folder, fold, ["Lesion"])
 
 
 def test_sound_tables_pass_with_counts(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_sound_tables_pass_with_counts(tmp_path: Path) -> None:
 
 def test_cases_come_in_the_order_of_the_split_table(tmp_path: Path) -> None:
     cases = tables(tmp_path, split=SPLIT[::-1]).cases()
-    assert cases["train"] == [LabelledCase("b", "p1", 2), LabelledCase("a", "p1", 0)]
+    assert cases["train"] == [LabelledCase("b", "p1", (2,)), LabelledCase("a", "p1", (0,))]
     assert [case.uid for case in cases["val"] + cases["test"]] == ["c", "d"]
 
 
@@ -66,7 +66,7 @@ def test_a_workbook_may_stand_in_place_of_a_csv(tmp_path: Path) -> None:
         book.active.append(row)
     book.save(tmp_path / "annotation.xlsx")
     (tmp_path / "annotation.csv").unlink()
-    read = SplitTables.read(tmp_path, 0)
+    read = SplitTables.read(tmp_path, 0, ["Lesion"])
     assert read.annotation_file == tmp_path / "annotation.xlsx"
     assert [case.uid for case in read.cases()["train"]] == ["a", "b"]
 

@@ -56,7 +56,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def case(image: Path, cache: VolumeCache | None = None, size: tuple[int, int, int] = SIZE) -> np.ndarray:
-    return VolumeDataset([[image]], [0], size, cache)[0][0].numpy()[0]
+    return VolumeDataset([[image]], torch.tensor([0]), size, cache)[0][0].numpy()[0]
 
 
 def entry(cache: VolumeCache) -> Path:
@@ -271,9 +271,9 @@ def test_a_read_only_data_directory_is_enough(image: Path, tmp_path: Path, cache
 
 
 def test_what_is_read_may_be_written_to_without_harm_to_the_entry(image: Path, cache: VolumeCache) -> None:
-    dataset = VolumeDataset([[image, image]], [1], SHAPE, cache)
+    dataset = VolumeDataset([[image, image]], torch.tensor([1]), SHAPE, cache)
     first, label = dataset[0]
-    assert (first.shape, first.dtype, label) == ((2, *SHAPE), torch.float32, 1)
+    assert (first.shape, first.dtype, int(label)) == ((2, *SHAPE), torch.float32, 1)
     kept = first.clone()
     first.zero_()
     torch.testing.assert_close(dataset[0][0], kept, rtol=0, atol=0)

@@ -1,9 +1,12 @@
-"""Cycles that hold megabytes are freed soon, and not when Python happens to look."""
+"""What streams leave behind is freed soon, and not when Python or glibc happens to look."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+
+from mediswarm.flare.process_environment import KEEP_MEMORY
 
 PROGRAM = """
 import gc, time, weakref
@@ -33,3 +36,34 @@ def test_a_cycle_is_freed_although_nothing_else_is_made() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True
     )
     assert said.stdout.split() == ["True", "1"]
+
+
+SCATTERED = """
+import time
+import psutil
+from mediswarm.flare.garbage import collect_often
+
+MIB = 1 << 20
+blocks = [bytes([1]) * MIB for _ in range(600)]
+most = psutil.Process().memory_info().rss
+del blocks[::2]  # what is free lies between what is not
+deadline = time.monotonic() + 20
+collect_often()
+while psutil.Process().memory_info().rss > most - 200 * MIB and time.monotonic() < deadline:
+    time.sleep(0.02)
+print((most - psutil.Process().memory_info().rss) // MIB, len(blocks))
+"""
+
+
+def test_memory_that_is_free_between_what_is_not_goes_back_to_the_kernel() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", SCATTERED],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, **KEEP_MEMORY},
+    )
+    freed, kept = map(int, said.stdout.split())
+    assert kept == 300
+    assert freed > 200

@@ -26,7 +26,7 @@ def test_the_generator_decides_and_the_volumes_stay_as_they_were() -> None:
     volumes = torch.randn(8, 2, 9, 8, 4, generator=seeded(0))
     before = volumes.clone()
     one, same, other = (
-        augment_volumes(volumes, (6, 6, 4), Augmentation(), seeded(seed)) for seed in (1, 1, 2)
+        augment_volumes(volumes, (6, 6, 4), Augmentation(), seeded(seed))[0] for seed in (1, 1, 2)
     )
     assert one.shape == (8, 2, 6, 6, 4)
     torch.testing.assert_close(one, same, rtol=0, atol=0)
@@ -37,7 +37,7 @@ def test_the_generator_decides_and_the_volumes_stay_as_they_were() -> None:
 def test_the_crops_place_is_drawn_evenly_and_flips_are_independent() -> None:
     shape, size = (6, 5, 4), (4, 4, 4)
     numbered = torch.arange(math.prod(shape), dtype=torch.float32).view(1, 1, *shape)
-    found = augment_volumes(numbered.expand(4000, -1, -1, -1, -1), size, PLAIN, seeded(0))
+    found, mirrored = augment_volumes(numbered.expand(4000, -1, -1, -1, -1), size, PLAIN, seeded(0))
     first, last = found[:, 0, 0, 0, 0].long(), found[:, 0, -1, -1, -1].long()
     low, high = torch.minimum(first, last), torch.maximum(first, last)
     # of the two corners, along each axis, one has the crop's start
@@ -53,6 +53,7 @@ def test_the_crops_place_is_drawn_evenly_and_flips_are_independent() -> None:
         assert stats.chisquare(counts.numpy()).pvalue > 1e-3
     own = torch.stack([first // 20, first // 4 % 5, first % 4])
     flips = (own != starts).long()
+    assert torch.equal(flips[0].bool(), mirrored)
     counts = torch.bincount(flips[0] * 4 + flips[1] * 2 + flips[2], minlength=8)
     assert stats.chisquare(counts.numpy()).pvalue > 1e-3
     for index in range(20):
@@ -66,10 +67,12 @@ def test_half_are_turned_by_even_angles_and_those_are_not_flipped() -> None:
     # a bright line from the centre along x, in a slice of its own
     marked = torch.zeros(1, 1, 41, 41, 3)
     marked[0, 0, 20:38, 20, 2] = 1
-    found = augment_volumes(marked.expand(3000, -1, -1, -1, -1), (41, 41, 3), TURNS, seeded(0))[:, 0]
+    found, mirrored = augment_volumes(marked.expand(3000, -1, -1, -1, -1), (41, 41, 3), TURNS, seeded(0))
+    found = found[:, 0]
     exact = torch.stack([marked[0, 0].flip(axes) for axes in ([], [0], [2], [0, 2])])
     flipped = (found[:, None] == exact).flatten(2).all(dim=2).any(dim=1)
     assert stats.binomtest(int(flipped.sum()), 3000).pvalue > 1e-3
+    assert torch.equal(mirrored, (found[:, None] == exact[[1, 3]]).flatten(2).all(dim=2).any(dim=1))
     turned = found[~flipped]
     assert turned[..., 0].max() == 0  # a flip along z would have moved the line there
     x = torch.arange(41.0) - 20
@@ -80,7 +83,8 @@ def test_half_are_turned_by_even_angles_and_those_are_not_flipped() -> None:
 
 def test_the_noise_is_gaussian_with_evenly_drawn_deviations() -> None:
     config = Augmentation(rotation_degrees=0)
-    found = augment_volumes(torch.zeros(1500, 1, 8, 8, 8), (8, 8, 8), config, seeded(0)).flatten(1)
+    found, _ = augment_volumes(torch.zeros(1500, 1, 8, 8, 8), (8, 8, 8), config, seeded(0))
+    found = found.flatten(1)
     deviations = found.std(dim=1)
     assert stats.kstest(deviations.numpy(), stats.uniform(0, 0.25).cdf).pvalue > 1e-3
     scaled = (found / deviations[:, None])[deviations > 0.01]

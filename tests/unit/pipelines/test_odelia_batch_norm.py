@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 from tests.odelia_job import OdeliaJob
 
 from mediswarm.aggregation.reference import ReferenceRun
+from mediswarm.errors import JobError
 from mediswarm.pipelines import Site
+from mediswarm.pipelines.odelia import OdeliaConfig
 from mediswarm.training.crossing import Contribution, Order
 from mediswarm.training.site_run import SiteRun
 
@@ -81,3 +84,32 @@ def test_the_ordinal_head_gives_the_same_files(odelia_job: OdeliaJob, tmp_path: 
     assert lines[0] == "case,target,p_none,p_benign,p_malignant"
     for line in lines[1:]:
         assert sum(map(float, line.split(",")[2:])) == pytest.approx(1.0)
+
+
+def test_a_batch_of_one_whose_last_stage_is_one_voxel_is_refused(
+    odelia_job: OdeliaJob, tmp_path: Path
+) -> None:
+    """Seven training cases in batches of 2 leave one; 8 voxels are halved to one before the last block."""
+    small = {"input_size": [8, 8, 8], "backbone": {"name": "cnn3d", "width": 4}}
+    job, data = odelia_job(rounds=1, **small)
+    job = job.varied(training=job.training.model_copy(update={"batch_size": 2}))
+    with pytest.raises(JobError) as caught:
+        ReferenceRun(job, [Site("north", data)], tmp_path / "run").run()
+    assert caught.value.code == "MS-J016"
+    assert "7 training cases in batches of 2 leave a batch of one" in caught.value.message
+    assert "batch_norm: group" in caught.value.repair
+    for batch_size, norm in ((4, "federate"), (2, "group")):
+        fits = job.varied(
+            config=job.config | {"batch_norm": norm},
+            training=job.training.model_copy(update={"batch_size": batch_size}),
+        )
+        record = ReferenceRun(fits, [Site("north", data)], tmp_path / norm).run()
+        assert record["state"] == "succeeded"
+
+
+def test_instance_norm_of_one_voxel_is_refused_whatever_the_batch() -> None:
+    cnn = {"name": "cnn3d", "width": 4, "norm": "instance"}
+    with pytest.raises(ValidationError, match="an axis of more than 8 voxels"):
+        OdeliaConfig.model_validate({"input_size": [8, 8, 8], "backbone": cnn})
+    config = OdeliaConfig.model_validate({"input_size": [9, 8, 8], "backbone": cnn})
+    assert config.backbone.build(1, 3, config.input_size)(torch.randn(2, 1, 9, 8, 8)).shape == (2, 3)

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from collections import Counter, namedtuple
+from typing import Any
 
 import pytest
 import torch
@@ -119,3 +120,87 @@ def test_an_error_in_a_worker_keeps_its_code_and_file(workers: int) -> None:
     with pytest.raises(DataError) as caught:
         next(batches)
     assert (caught.value.code, caught.value.file) == ("MS-D122", "Sub_1.nii.gz")
+
+
+class Ragged(torch.utils.data.Dataset):
+    """Case i is i + 1 ones; a draw sees one number instead: the item's own number times the seed."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        if index == 4 and self.broken:
+            raise DataError("MS-D122", "NaN", file="case 4")
+        return torch.ones(index + 1), index
+
+    broken = False
+
+    def collate(self, items: list[Any]) -> Any:
+        inputs, targets = zip(*items, strict=True)
+        return torch.nn.utils.rnn.pad_sequence(list(inputs), batch_first=True), torch.tensor(targets)
+
+    def drawn(self, seed: int) -> Any:
+        return Drawn(seed)
+
+
+class Drawn(Ragged):
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.full((1 + index % 5,), float(index * self.seed)), index % 5
+
+
+RAGGED = Cases(Ragged(), list("abcde"))
+
+
+def test_a_data_set_may_make_its_batches_itself() -> None:
+    (inputs, targets), (rest, last) = ordered_batches(RAGGED, 3, CPU)
+    assert inputs.tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert (targets.tolist(), rest.shape, last.tolist()) == ([0, 1, 2], (2, 5), [3, 4])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_make_the_same_batches_and_keep_error_codes(workers: int) -> None:
+    batches = list(read_by_workers(Ragged(), [[0, 1], [3]], workers, pin_memory=False))
+    assert [inputs.tolist() for inputs, _ in batches] == [[[1, 0], [1, 1]], [[1, 1, 1, 1]]]
+    broken = Ragged()
+    broken.broken = True
+    with pytest.raises(DataError) as caught:
+        list(read_by_workers(broken, [[0, 4]], workers, pin_memory=False))
+    assert caught.value.code == "MS-D122"
+
+
+def test_training_sees_another_draw_in_each_epoch_and_the_same_for_one_seed() -> None:
+    def first_numbers(seed: int) -> list[tuple[int, float]]:
+        batches = training_batches(RAGGED, 2, 6, torch.Generator().manual_seed(seed), CPU)
+        return [
+            (int(target), float(row[0]))
+            for inputs, targets in batches
+            for row, target in zip(inputs, targets, strict=True)
+        ]
+
+    seen = first_numbers(3)
+    assert sorted(case for case, _ in seen[:5]) == sorted(case for case, _ in seen[5:]) == [0, 1, 2, 3, 4]
+    # item number is epoch * cases + case, and the draw has the generator's first seed
+    assert sorted(number for _, number in seen) == [3.0 * item for item in range(10)]
+    assert sorted(number for _, number in first_numbers(4)) == [4.0 * item for item in range(10)]
+    assert all(number == 3.0 * (case + 5 * (turn >= 5)) for turn, (case, number) in enumerate(seen))
+    assert first_numbers(3) == seen
+    assert [int(target) for _, targets in ordered_batches(RAGGED, 2, CPU) for target in targets] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_workers_draw_what_one_process_draws() -> None:
+    drawn = Ragged().drawn(7)
+    numbers = [[0, 7], [3, 12], [9, 5]]
+    alone, apart = (
+        [inputs.tolist() for inputs, _ in read_by_workers(drawn, numbers, workers, pin_memory=False)]
+        for workers in (0, 2)
+    )
+    assert alone == apart

@@ -13,6 +13,7 @@ import torch
 from mediswarm.aggregation.reference import ReferenceRun
 from mediswarm.errors import ArtefactError, JobError
 from mediswarm.pipelines import Site, Weights, load_pipeline
+from mediswarm.pipelines.odelia import Odelia, OdeliaConfig
 from mediswarm.spec import Job
 from mediswarm.spec.pretrained import Pretrained
 from mediswarm.training.pretrained import renamed, with_pretrained
@@ -94,6 +95,41 @@ def test_only_the_first_differences_are_named(store: Path, stored: Any) -> None:
     sha256 = stored({f"layer.{index}": torch.ones(1) for index in range(30)})
     with pytest.raises(ArtefactError, match=r"layer.1; .* and 28 more"):
         taken(store, sha256)
+
+
+def test_a_published_dinov2_becomes_the_slice_encoder(store: Path, stored: Any) -> None:
+    backbone = {"name": "mst", "width": 24, "layers": 1, "heads": 2, "image_size": 28, "slice_heads": 3}
+    drawn = OdeliaConfig.model_validate({"input_size": [28, 28, 4], "backbone": backbone})
+    own = Odelia(drawn).model().state_dict()
+    encoder = {name for name in own if name.startswith("slice_encoder.")}
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, 24),
+        "mask_token": (1, 24),
+        "pos_embed": (1, 5, 24),
+        "patch_embed.proj.weight": (24, 3, 14, 14),
+        "patch_embed.proj.bias": (24,),
+        "blocks.0.attn.qkv.bias": (72,),
+        "blocks.0.attn.proj.weight": (24, 24),
+        "blocks.0.attn.proj.bias": (24,),
+        "blocks.0.mlp.fc1.weight": (96, 24),
+        "blocks.0.mlp.fc1.bias": (96,),
+        "blocks.0.mlp.fc2.weight": (24, 96),
+        "blocks.0.mlp.fc2.bias": (24,),
+        **{f"blocks.0.ls{index}.gamma": (24,) for index in (1, 2)},
+        **{f"blocks.0.norm{index}.{kind}": (24,) for index in (1, 2) for kind in ("weight", "bias")},
+        **{f"norm.{kind}": (24,) for kind in ("weight", "bias")},
+    }
+    published = {name: torch.ones(shape) for name, shape in shapes.items()}
+    published["blocks.0.attn.qkv.weight"] = torch.arange(72.0).repeat_interleave(24).reshape(72, 24)
+    asked = Pretrained(sha256=stored(published), names="dinov2_meta", prefixes={"": "slice_encoder."})
+    weights = with_pretrained(own, own, asked, store)
+    key = weights["slice_encoder.encoder.layer.0.attention.k_proj.weight"]
+    assert key[:, 0].tolist() == list(range(24, 48))
+    assert {name for name in own if weights[name] is not own[name]} == encoder
+    # under another convention it fits nothing, which is said
+    with pytest.raises(ArtefactError, match="the model has no slice_encoder") as caught:
+        with_pretrained(own, own, asked.model_copy(update={"names": "dinov2_hugging_face"}), store)
+    assert caught.value.code == "MS-G004"
 
 
 def test_what_stays_at_the_sites_would_not_reach_them(store: Path, stored: Any) -> None:

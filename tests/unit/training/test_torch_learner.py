@@ -250,3 +250,21 @@ def test_the_batch_size_does_not_change_a_judgement() -> None:
     cases = small.data.validation
     torch.testing.assert_close(small.predict(cases).outputs, large.predict(cases).outputs)
     assert small.predict(cases).loss == pytest.approx(large.predict(cases).loss)
+
+
+def test_cases_judged_one_at_a_time_have_the_loss_of_the_whole_split() -> None:
+    """As a loss needs that compares cases with one another."""
+    learner = classifier_learner()
+    pipeline: Any = learner.pipeline
+    cases = learner.data.validation
+    together = learner.predict(cases)
+    seen: list[int] = []
+    learner.model.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    pipeline.judged_at_once = 1
+    judged: list[int] = []
+    loss = pipeline.loss
+    pipeline.loss = lambda output, target: judged.append(len(target)) or loss(output, target)
+    alone = learner.predict(cases)
+    assert (seen, judged) == ([1] * 30, [30])
+    torch.testing.assert_close(alone.outputs, together.outputs)
+    assert alone.loss == pytest.approx(together.loss)

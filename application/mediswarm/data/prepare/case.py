@@ -20,6 +20,7 @@ from mediswarm.data.prepare.nifti_file import nifti_bytes
 from mediswarm.data.prepare.output import (
     breast_id,
     image_file,
+    image_file_of_both,
     manifest_file,
     picture_file,
     write_whole_file,
@@ -35,13 +36,17 @@ Status = Literal["prepared", "kept", "failed"]
 
 @dataclass(frozen=True)
 class CaseTask:
-    """What is needed to prepare one examination, in any process."""
+    """What is needed to prepare one examination, in any process.
+
+    With `both`, a volume of both breasts is written beside the two, if both are labelled.
+    """
 
     examination: LabelledExamination
     folder: Path
     output: Path
     rules: Rules
     grid: Grid
+    both: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
 
 
 def _prepare(task: CaseTask) -> Status:
-    case = task.examination.case
+    case, both = task.examination.case, task.both and len(task.examination.lesions) == len(SIDES)
     if not task.folder.is_dir():
         raise CaseError("MS-X008", "it has no folder in the input", detail=task.folder)
     headers, others = read_headers(task.folder)
@@ -102,7 +107,8 @@ def _prepare(task: CaseTask) -> Status:
             "rules": task.rules.model_dump(mode="json"),
             "grid": task.grid.model_dump(mode="json"),
             "sides": list(task.examination.lesions),
-        },
+        }
+        | ({"both": True} if both else {}),
         inputs={role: _acquired(stack) for role, stack in stacks.items()},
         other_files=others,
         breasts={},
@@ -116,13 +122,14 @@ def _prepare(task: CaseTask) -> Status:
         breast_id(case, side): _write(task, breast_id(case, side), breasts[side])
         for side in task.examination.lesions
     }
-    planned.model_copy(update={"breasts": written}).write(task.output)
+    whole = _write_both(task, breasts) if both else {}
+    planned.model_copy(update={"breasts": written, "both": whole}).write(task.output)
     return "prepared"
 
 
 def _as_planned(former: Manifest, planned: Manifest) -> bool:
     """Made of the same files in the same way; a new version of MediSwarm alone changes nothing."""
-    nothing = {"breasts": {}, "mediswarm": ""}
+    nothing = {"breasts": {}, "both": {}, "mediswarm": ""}
     return former.model_copy(update=nothing) == planned.model_copy(update=nothing)
 
 
@@ -155,6 +162,16 @@ def _write(task: CaseTask, uid: str, breast: Breast) -> PreparedBreast:
     return PreparedBreast(files=digests, covered=round(breast.covered, 4), **intensities(breast.subtraction))
 
 
+def _write_both(task: CaseTask, breasts: dict[str, Breast]) -> dict[str, str]:
+    """Write the two breasts, which lie side by side, as one volume; its digest by its path."""
+    left, right = (breasts[side] for side in SIDES)
+    volume = np.concatenate([left.subtraction, right.subtraction])
+    content = nifti_bytes(volume, task.grid.spacing_mm, left.origin_mm)
+    file = image_file_of_both(task.output, task.examination.case)
+    write_whole_file(file, content)
+    return {file.relative_to(task.output).as_posix(): hashlib.sha256(content).hexdigest()}
+
+
 def intensities(volume: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> dict[str, float]:
     """What the page of quality control compares between cases."""
     shown = {
@@ -167,7 +184,11 @@ def intensities(volume: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> di
 
 def _remove(task: CaseTask) -> None:
     """Take away what was written of the case before; the manifest first, so that a kill leaves it undone."""
-    manifest_file(task.output, task.examination.case).unlink(missing_ok=True)
+    manifest = manifest_file(task.output, task.examination.case)
+    former = Manifest.read(manifest)
+    manifest.unlink(missing_ok=True)
+    if task.both or (former is not None and former.both):
+        image_file_of_both(task.output, task.examination.case).unlink(missing_ok=True)
     for side in SIDES:
         uid = breast_id(task.examination.case, side)
         picture_file(task.output, uid).unlink(missing_ok=True)

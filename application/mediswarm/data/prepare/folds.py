@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from mediswarm.data.prepare.labels import LabelledExamination
+from mediswarm.data.prepare.labels import SIDES, LabelledExamination
 from mediswarm.data.prepare.output import breast_id
 from mediswarm.errors import DataError
 
@@ -37,6 +37,33 @@ def split_table(examinations: Sequence[LabelledExamination], prepared: AbstractS
     Raises:
         DataError: MS-X022 there are fewer patients than parts.
     """
+    part = _parts(examinations)
+    return _splits({uid: number for uid, number in part.items() if uid in prepared})
+
+
+def annotation_table_of_both(examinations: Sequence[LabelledExamination], prepared: AbstractSet[str]) -> str:
+    """`annotation.csv` of the cases whose breasts were prepared as one volume, a label for each side."""
+    rows = [
+        (one.case, one.patient, one.age, *(one.lesions[side] for side in SIDES))
+        for one in examinations
+        if one.case in prepared
+    ]
+    return _csv(("UID", "PatientID", "Age", "Lesion_Left", "Lesion_Right"), rows)
+
+
+def split_table_of_both(examinations: Sequence[LabelledExamination], prepared: AbstractSet[str]) -> str:
+    """`split.csv` of the cases whose breasts were prepared as one volume; each where its breasts are.
+
+    Raises:
+        DataError: MS-X022 as :func:`split_table`.
+    """
+    part = _parts(examinations)
+    cases = [one.case for one in examinations if one.case in prepared]
+    return _splits({case: part[breast_id(case, SIDES[0])] for case in cases})
+
+
+def _parts(examinations: Sequence[LabelledExamination]) -> dict[str, int]:
+    """The part of five that each labelled breast is in, by UID, in the order of the UIDs."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     breasts = [
@@ -51,7 +78,11 @@ def split_table(examinations: Sequence[LabelledExamination], prepared: AbstractS
             "MS-X022", f"the label table names {found} patient(s), and {FOLDS} folds need {FOLDS}"
         )
     if len(uids) // FOLDS < 1 or max(np.unique(lesions, return_counts=True)[1]) < FOLDS:
-        raise DataError("MS-X022", f"no class has {FOLDS} breasts")
+        raise DataError(
+            "MS-X022",
+            f"no class has {FOLDS} breasts",
+            repair=f"Label more examinations: one class needs {FOLDS} breasts. Or write split.csv by hand.",
+        )
     part = np.zeros(len(uids), dtype=int)
     with warnings.catch_warnings():
         # a class with fewer cases than folds is legal, and is told by `mediswarm check`
@@ -61,12 +92,15 @@ def split_table(examinations: Sequence[LabelledExamination], prepared: AbstractS
             part[chosen] = number
     if len(set(part.tolist())) < FOLDS:
         raise DataError("MS-X022", "a patient has so many examinations that a fold stays empty")
+    return dict(zip(uids.tolist(), part.tolist(), strict=True))
+
+
+def _splits(part: dict[str, int]) -> str:
     words = {0: "test", 1: "val"}
     rows = [
-        (uid, words.get((int(number) - fold) % FOLDS, "train"), fold)
+        (uid, words.get((number - fold) % FOLDS, "train"), fold)
         for fold in range(FOLDS)
-        for uid, number in zip(uids.tolist(), part, strict=True)
-        if uid in prepared
+        for uid, number in part.items()
     ]
     return _csv(("UID", "Split", "Fold"), rows)
 

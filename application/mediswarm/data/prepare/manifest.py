@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from typing_extensions import Self
 
 from mediswarm.data.findings import Finding
@@ -50,6 +50,8 @@ class Manifest(Strict):
     other_files: int
     """Files of the examination that are not DICOM."""
     breasts: dict[str, PreparedBreast]
+    both: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the file that holds both breasts, by its path, where it was asked for."""
 
     @classmethod
     def read(cls, file: Path) -> Self | None:
@@ -65,20 +67,22 @@ class Manifest(Strict):
 
     def stands(self, root: Path) -> bool:
         """Are all files of the case there, as they were written?"""
+        files = [breast.files for breast in self.breasts.values()] + [self.both]
         return all(
             (root / file).is_file() and sha256_of_file(root / file) == digest
-            for breast in self.breasts.values()
-            for file, digest in breast.files.items()
+            for digests in files
+            for file, digest in digests.items()
         )
 
 
 def preprocessing_tags(root: Path) -> dict[str, str]:
-    """The preprocessing tag of each breast that has one, by UID; empty for a site without manifests."""
+    """The preprocessing tag of each volume that has one, by UID; empty for a site without manifests."""
     tags: dict[str, str] = {}
     for file in sorted((root / MANIFESTS).glob("*.json")):
         manifest = Manifest.read(file)
         if manifest is not None:
             tags |= dict.fromkeys(manifest.breasts, manifest.preprocessing)
+            tags |= {manifest.case: manifest.preprocessing} if manifest.both else {}
     return tags
 
 
@@ -87,8 +91,8 @@ def check_preprocessing(root: Path, uids: Iterable[str]) -> list[Finding]:
     tags = preprocessing_tags(root)
     of = {uid: tags.get(uid, "none") for uid in uids}
     kinds = sorted(set(of.values()))
-    if not tags or len(kinds) == 1:
-        return [Finding.passed("preprocessing", kinds[0])] if tags and kinds else []
+    if len(kinds) <= 1:
+        return [Finding.passed("preprocessing", kinds[0])] if tags.keys() & of.keys() else []
     counts = ", ".join(f"{list(of.values()).count(kind)} {kind}" for kind in kinds)
     return [
         Finding(

@@ -4,6 +4,8 @@
 
     <output>/data_unilateral/<case>_<side>/Sub_1.nii.gz   one breast
     <output>/metadata_unilateral/annotation.csv, split.csv
+    <output>/data/<case>/Sub_1.nii.gz                     both breasts, where asked for
+    <output>/metadata/annotation.csv, split.csv
     <output>/manifests/<case>.json                        how it was made; written last
     <output>/qc/<case>_<side>.png                         its picture, and index.html with all
 """
@@ -19,6 +21,7 @@ from pathlib import Path
 from mediswarm.errors import UsageError
 
 IMAGES, METADATA, MANIFESTS, QC = "data_unilateral", "metadata_unilateral", "manifests", "qc"
+IMAGES_OF_BOTH, METADATA_OF_BOTH = "data", "metadata"
 CHANNEL = "Sub_1"
 _PARTIAL = ".partial"
 
@@ -31,6 +34,11 @@ def breast_id(case: str, side: str) -> str:
 def image_file(root: Path, uid: str) -> Path:
     """The volume of one breast."""
     return root / IMAGES / uid / f"{CHANNEL}.nii.gz"
+
+
+def image_file_of_both(root: Path, case: str) -> Path:
+    """The volume of both breasts of one case."""
+    return root / IMAGES_OF_BOTH / case / f"{CHANNEL}.nii.gz"
 
 
 def picture_file(root: Path, uid: str) -> Path:
@@ -69,7 +77,7 @@ def opened_output(root: Path) -> Iterator[None]:
     try:
         # on the folder itself, so that no lock file is left in the output
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for folder in (IMAGES, METADATA, MANIFESTS, QC):
+        for folder in (IMAGES, METADATA, MANIFESTS, QC, IMAGES_OF_BOTH, METADATA_OF_BOTH):
             for partial in (root / folder).rglob(f".*{_PARTIAL}"):
                 partial.unlink()
         yield

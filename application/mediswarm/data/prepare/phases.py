@@ -87,8 +87,7 @@ def _by_order(phases: list[Phase], rule: ByOrder) -> dict[str, Phase] | None:
     places = [_place(phase, rule) for phase in dynamic]
     if not any(places):
         return None
-    if not all(places) or len(set(places)) < len(places):
-        what = "is not in every phase" if not all(places) else "is the same in two phases"
+    if what := _unclear(places, dynamic, rule):
         word = rule.by.replace("_", " ")
         raise CaseError(
             "MS-X013",
@@ -100,6 +99,21 @@ def _by_order(phases: list[Phase], rule: ByOrder) -> dict[str, Phase] | None:
         raise CaseError("MS-X012", message, detail=_shown(dynamic))
     ordered = [phase for _, phase in sorted(zip(places, dynamic, strict=True), key=lambda pair: pair[0])]
     return {"Pre": ordered[rule.pre - 1], "Post_1": ordered[rule.post_1 - 1]}
+
+
+def _unclear(places: list[str], dynamic: list[Phase], rule: ByOrder) -> str | None:
+    """What is wrong with what the phases are to be sorted by; None if they can be."""
+    if not all(places):
+        return "is not in every phase"
+    forms = {_form(file.acquired) for phase in dynamic for file in phase.files}
+    if rule.by == "acquisition_time" and len(forms) > 1:
+        return "is not written alike in all phases (with and without a date, say), so that they do not sort"
+    return "is the same in two phases" if len(set(places)) < len(places) else None
+
+
+def _form(acquired: str) -> tuple[int, str]:
+    """Characters before the fraction of a second, and the time zone: where they agree, text sorts by time."""
+    return len(re.split(r"[.+-]", acquired)[0]), re.sub(r"^[^.+-]*(\.\d*)?", "", acquired)
 
 
 def _place(phase: Phase, rule: ByOrder) -> str:

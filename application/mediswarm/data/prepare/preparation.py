@@ -10,11 +10,22 @@ from pathlib import Path
 from mediswarm.data.prepare.breasts import Grid
 from mediswarm.data.prepare.case import CaseOutcome, CaseTask, prepare_case
 from mediswarm.data.prepare.existing import tag_case, tag_tasks
-from mediswarm.data.prepare.folds import annotation_table, split_table
+from mediswarm.data.prepare.folds import (
+    annotation_table,
+    annotation_table_of_both,
+    split_table,
+    split_table_of_both,
+)
 from mediswarm.data.prepare.labels import LabelledExamination, read_labels
 from mediswarm.data.prepare.libraries import require_dicom_libraries
 from mediswarm.data.prepare.manifest import Manifest
-from mediswarm.data.prepare.output import METADATA, manifest_file, opened_output, write_whole_file
+from mediswarm.data.prepare.output import (
+    METADATA,
+    METADATA_OF_BOTH,
+    manifest_file,
+    opened_output,
+    write_whole_file,
+)
 from mediswarm.data.prepare.qc_page import write_qc_page
 from mediswarm.data.prepare.rules import load_rules
 from mediswarm.data.prepare.workers import in_processes
@@ -47,6 +58,8 @@ def prepare_dicom(
     workers: int,
     watch: Watch,
     grid: Grid | None = None,
+    *,
+    both: bool = False,
 ) -> Preparation:
     """Prepare the examinations of a folder. What was prepared before, of the same files, is kept.
 
@@ -58,6 +71,8 @@ def prepare_dicom(
         workers: processes.
         watch: is told of each case.
         grid: None for that of the ODELIA data.
+        both: also write one volume of both breasts for each case that has labels for both, with tables
+            of its own, for laterality `original`.
 
     Raises:
         HostError: MS-X001. UsageError: MS-X009. RunCrashed: MS-X024.
@@ -72,7 +87,9 @@ def prepare_dicom(
     folders = _folders(source)
     examinations = read_labels(labels)
     with opened_output(output):
-        tasks = [CaseTask(one, source / one.folder, output, chosen, grid or Grid()) for one in examinations]
+        tasks = [
+            CaseTask(one, source / one.folder, output, chosen, grid or Grid(), both) for one in examinations
+        ]
         watch(len(tasks), None)
         done = Preparation()
         for outcome in in_processes(prepare_case, tasks, workers):
@@ -81,7 +98,7 @@ def prepare_dicom(
         done.outcomes.sort(key=lambda outcome: outcome.case)
         done.outcomes += _unlabelled(folders, examinations)
         manifests = list(_manifests(output, done))
-        done.outcomes += _write_tables(output, examinations, manifests)
+        done.outcomes += _write_tables(output, examinations, manifests, both=both)
         done.page = write_qc_page(output, manifests, done.failed)
     return done
 
@@ -143,15 +160,22 @@ def _manifests(root: Path, done: Preparation) -> Iterator[Manifest]:
 
 
 def _write_tables(
-    root: Path, examinations: list[LabelledExamination], manifests: list[Manifest]
+    root: Path, examinations: list[LabelledExamination], manifests: list[Manifest], *, both: bool
 ) -> list[CaseOutcome]:
     """Write annotation.csv and split.csv; the failure when there are too few patients for the latter."""
-    prepared = {uid for manifest in manifests for uid in manifest.breasts}
-    write_whole_file(root / METADATA / "annotation.csv", annotation_table(examinations, prepared).encode())
-    split = root / METADATA / "split.csv"
-    try:
-        write_whole_file(split, split_table(examinations, prepared).encode())
-    except DataError as error:
-        split.unlink(missing_ok=True)
-        return [CaseOutcome.of("–", error)]
-    return []
+    tables = [
+        (METADATA, {uid for manifest in manifests for uid in manifest.breasts}, annotation_table, split_table)
+    ]
+    if both:
+        cases = {manifest.case for manifest in manifests if manifest.both}
+        tables.append((METADATA_OF_BOTH, cases, annotation_table_of_both, split_table_of_both))
+    failure: list[CaseOutcome] = []
+    for folder, prepared, annotation, split in tables:
+        write_whole_file(root / folder / "annotation.csv", annotation(examinations, prepared).encode())
+        file = root / folder / "split.csv"
+        try:
+            write_whole_file(file, split(examinations, prepared).encode())
+        except DataError as error:
+            file.unlink(missing_ok=True)
+            failure = [CaseOutcome.of("–", error)]
+    return failure

@@ -31,7 +31,7 @@ def in_processes(
         return
     # threads of numeric libraries do not survive a fork
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, max(1, len(tasks))), context, _begin) as pool:
+    with ProcessPoolExecutor(min(workers, max(1, len(tasks))), context, end_with_parent) as pool:
         futures = [pool.submit(function, task) for task in tasks]
         try:
             for future in as_completed(futures):
@@ -43,8 +43,8 @@ def in_processes(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin() -> None:
-    """Leave interrupts to the parent, and end with it."""
+def end_with_parent() -> None:
+    """Called in a new process: leave interrupts to the one that started it, and end when that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()

@@ -16,7 +16,7 @@ from mediswarm.pipelines.odelia.config import Augmentation
 
 def augment_volumes(
     volumes: torch.Tensor, size: tuple[int, int, int], augmentation: Augmentation, generator: torch.Generator
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Crop at random, turn or flip (one of the two, evenly), add Gaussian noise.
 
     Args:
@@ -29,7 +29,8 @@ def augment_volumes(
             The noise itself is drawn on the volumes' device, from a seed of this generator.
 
     Returns:
-        A new tensor [n, channels, *size].
+        A new tensor [n, channels, *size], and a boolean one [n], on the CPU: which volumes were
+        flipped along x, so that left is right in them.
     """
     count = len(volumes)
     spare = [have - want for have, want in zip(volumes.shape[2:], size, strict=True)]
@@ -52,7 +53,7 @@ def augment_volumes(
             changed[index].add_(cropped.flip(axes))
         else:
             changed[index].add_(cropped)
-    return changed
+    return changed, ~turned & flips[:, 0].bool()
 
 
 def turn_slices(volume: torch.Tensor, degrees: float) -> torch.Tensor:

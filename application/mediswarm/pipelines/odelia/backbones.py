@@ -49,6 +49,9 @@ class Densenet121(_Network):
         )
 
 
+_HALVED_BEFORE_THE_LAST = 8
+
+
 class SmallCnn(_Network):
     """Four convolution blocks, for small volumes and CPUs."""
 
@@ -189,6 +192,15 @@ def misfit(backbone: Backbone, channels: int, size: Size) -> str | None:
         return (
             f"backbone {backbone.name} takes one channel or {COLOURS}, and channels names {channels}; "
             "use another backbone or other channels"
+        )
+    if (
+        isinstance(backbone, SmallCnn)
+        and backbone.norm == "instance"
+        and max(size) <= _HALVED_BEFORE_THE_LAST
+    ):
+        return (
+            f"backbone cnn3d with norm instance needs an axis of more than {_HALVED_BEFORE_THE_LAST} voxels, "
+            f"and input_size is {list(size)}: its last block would normalise a single voxel; use norm group"
         )
     if all(have >= least for have, least in zip(size, backbone.least_size, strict=True)):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from typing_extensions import Self
@@ -12,6 +12,19 @@ from mediswarm.pipelines.odelia.backbones import Backbone, Densenet121, misfit
 from mediswarm.spec import Strict
 
 _FEWEST_CLASSES = 2
+_ONE_BREAST, _BOTH_BREASTS = (224, 224, 32), (448, 224, 32)
+_USUAL_TURN_OF_BOTH = 15.0
+_LARGEST_TURN_OF_BOTH = 45.0
+"""Degrees up to which what lies beside the axis of turning, rather than before it, stays on its side."""
+
+
+def _usual_size(before: dict[str, Any]) -> tuple[int, int, int]:
+    return _BOTH_BREASTS if before.get("laterality") == "original" else _ONE_BREAST
+
+
+def _usual_changes(before: dict[str, Any]) -> Augmentation:
+    both = before.get("laterality") == "original"
+    return Augmentation(rotation_degrees=_USUAL_TURN_OF_BOTH) if both else Augmentation()
 
 
 class Augmentation(Strict):
@@ -31,23 +44,32 @@ class Augmentation(Strict):
 class OdeliaConfig(Strict):
     """Which images, which classes, which network."""
 
+    laterality: Literal["unilateral", "original"] = Field(
+        "unilateral",
+        description="unilateral: an image and a label for each breast; original: an image of both breasts "
+        "with a label for each side",
+    )
     classes: tuple[str, ...] = Field(
         ("none", "benign", "malignant"),
-        description="ordered class names; the column Lesion holds the index",
+        description="ordered class names; the column Lesion (original: Lesion_Left and Lesion_Right) holds "
+        "the index",
         min_length=_FEWEST_CLASSES,
     )
     channels: tuple[str, ...] = Field(
         ("Sub_1",), description="image files of a case, without .nii.gz, one for each channel", min_length=1
     )
     input_size: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
-        (224, 224, 32),
-        description="voxels from left to right, back to front and bottom to top; volumes are cropped (at "
-        "random for training, else about the centre) and padded",
+        default_factory=_usual_size,
+        description="voxels from left to right, back to front and bottom to top, or 224 × 224 × 32 "
+        "(original: 448 × 224 × 32); volumes are cropped (at random for training, else about the centre) "
+        "and padded",
     )
     fold: NonNegativeInt = Field(0, description="rows of split.csv with this Fold are used")
     backbone: Backbone = Field(default_factory=Densenet121, description="the network, or densenet121")
     augmentation: Augmentation = Field(
-        default_factory=Augmentation, description="random changes of training volumes"
+        default_factory=_usual_changes,
+        description="random changes of training volumes; in original, a flip from left to right swaps the "
+        "labels too, and rotation_degrees is 45 at most, 15 without this section",
     )
     head: Head = Field(
         "softmax",
@@ -65,6 +87,16 @@ class OdeliaConfig(Strict):
         if len(set(names)) < len(names) or not all(name.strip() for name in names):
             raise ValueError("contradiction: names must be different and not empty")
         return names
+
+    @model_validator(mode="after")
+    def _sides_stay_sides(self) -> Self:
+        turn = self.augmentation.rotation_degrees
+        if self.laterality == "original" and turn > _LARGEST_TURN_OF_BOTH:
+            raise ValueError(
+                f"contradiction: laterality original and augmentation.rotation_degrees {turn:g}; turned by "
+                f"more than {_LARGEST_TURN_OF_BOTH:g} degrees, a left breast is no longer at the left"
+            )
+        return self
 
     @model_validator(mode="after")
     def _backbone_fits(self) -> Self:

@@ -51,6 +51,7 @@ def prepared(tmp_path: Path) -> Callable[..., Preparation]:
         rules: Path | None = None,
         grid: Grid = SMALL_GRID,
         workers: int = 1,
+        both: bool = False,
     ) -> Preparation:
         return prepare_dicom(
             source,
@@ -60,6 +61,7 @@ def prepared(tmp_path: Path) -> Callable[..., Preparation]:
             workers,
             lambda total, outcome: None,
             grid,
+            both=both,
         )
 
     return prepare

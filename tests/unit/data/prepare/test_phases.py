@@ -74,6 +74,12 @@ def test_by_acquisition_time() -> None:
     assert chosen(phases) == ("20240517101500", "20240517102500")
 
 
+def test_fractions_of_a_second_may_be_written_or_not() -> None:
+    times = ("101501.5", "101501", "101500.25")
+    phases = [header(time, "vibe dyn", acquired=time) for time in times]
+    assert chosen(phases) == ("101500.25", "101501")
+
+
 @pytest.mark.parametrize(
     ("headers", "code", "said"),
     [
@@ -92,6 +98,29 @@ def test_by_acquisition_time() -> None:
             [header("1", "vibe dyn", acquired="101500"), header("2", "vibe dyn")],
             "MS-X013",
             "is not in every phase",
+        ),
+        (
+            [header("1", "vibe dyn", acquired="20240517101500"), header("2", "vibe dyn", acquired="101600")],
+            "MS-X013",
+            "not written alike",
+        ),
+        (
+            # one file of a phase is enough: the earliest of them, as text, is not the earliest in time
+            [
+                header("1", "vibe dyn", acquired="20240517101500"),
+                header("1", "vibe dyn", acquired="101500"),
+                header("2", "vibe dyn", acquired="20240517101600"),
+            ],
+            "MS-X013",
+            "not written alike",
+        ),
+        (
+            [
+                header("1", "vibe dyn", acquired="20241027023000+0200"),
+                header("2", "vibe dyn", acquired="20241027020500+0100"),
+            ],
+            "MS-X013",
+            "not written alike",
         ),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+import pytest
 
 from mediswarm.data.prepare.case import CaseOutcome
 from mediswarm.data.prepare.manifest import Manifest
@@ -134,3 +135,67 @@ def test_a_compressed_series_is_read(make_site: Callable[..., Path], outcome: Ou
         dataset.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
         dataset.save_as(file)
     assert outcome(source).status == "prepared"
+
+
+SYNTAXES = {"JPEG2000": "1.2.840.10008.1.2.4.90", "JPEG": "1.2.840.10008.1.2.4.70"}
+"""JPEG 2000 without loss, and lossless JPEG of first order: what archives send most."""
+
+
+def compress(file: Path, compressor: str) -> pydicom.FileDataset:
+    """The file with its voxels compressed by the library that is used for reading."""
+    import SimpleITK as sitk  # noqa: N813 - as everyone calls it
+
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(file.parent.parent / "compressed.dcm"))
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))
+    compressed = pydicom.dcmread(file.parent.parent / "compressed.dcm")
+    (file.parent.parent / "compressed.dcm").unlink()
+    dataset = pydicom.dcmread(file)
+    dataset.PixelData = compressed.PixelData
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
+    dataset.save_as(file)
+    return dataset
+
+
+@pytest.mark.parametrize("compressor", SYNTAXES)
+def test_what_archives_compress_gives_the_same_voxels(
+    make_site: Callable[..., Path], outcome: Outcome, tmp_path: Path, compressor: str
+) -> None:
+    source = make_site()
+    assert outcome(source).status == "prepared"
+    for file in (source / "exam0" / "S2").iterdir():
+        assert compress(file, compressor).file_meta.TransferSyntaxUID == SYNTAXES[compressor]
+    assert outcome(source, output="compressed").status == "prepared"
+    for side in ("left", "right"):
+        name = f"data_unilateral/C0_{side}/Sub_1.nii.gz"
+        assert (tmp_path / "compressed" / name).read_bytes() == (tmp_path / "output" / name).read_bytes()
+
+
+@pytest.mark.parametrize("compressor", SYNTAXES)
+def test_a_compressed_file_that_ends_early_is_damaged(
+    make_site: Callable[..., Path], outcome: Outcome, compressor: str
+) -> None:
+    source = make_site()
+    file = by_position(source / "exam0" / "S2")[7]
+    dataset = compress(file, compressor)
+    (frame,) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = pydicom.encaps.encapsulate([frame[: len(frame) // 4 * 2]])
+    dataset.save_as(file)
+    found = outcome(source)
+    assert (found.code, found.message) == ("MS-X010", "the voxels of a file cannot be decoded")
+    assert str(file) == found.detail
+
+
+def test_a_compression_that_cannot_be_read_is_an_error(
+    make_site: Callable[..., Path], outcome: Outcome
+) -> None:
+    source = make_site()
+    file = by_position(source / "exam0" / "S2")[7]
+    dataset = compress(file, "JPEG2000")
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLSLossless
+    dataset.save_as(file)
+    assert outcome(source).code == "MS-X010"

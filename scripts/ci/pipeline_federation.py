@@ -1,6 +1,7 @@
-"""The ODELIA job in containers: server, three hospitals with synthetic volumes, segments of two rounds.
+"""A job in containers: server, three hospitals with synthetic data, segments of two rounds.
 
-    python scripts/ci/odelia_federation.py [--rounds 6] [--keep DIR]
+    python scripts/ci/pipeline_federation.py odelia_demo [--rounds 6] [--keep DIR]
+    python scripts/ci/pipeline_federation.py STAMP_classification|STAMP_regression|STAMP_survival
 
 Needs a Docker engine (scripts/ci/engine.sh starts one) and some minutes; not part of the tests. Every
 hospital is a container with its own startup kit, its own data directory, and nothing of the others'.
@@ -25,40 +26,51 @@ sys.path.insert(0, str(ROOT))
 
 from tests.system.containers import SERVER, Containers  # noqa: E402 - the checkout is on the path now
 
-from mediswarm.data.synthetic_odelia import DEMO_SITES, write_synthetic_odelia  # noqa: E402
+from mediswarm.data.bags.synthetic_bags import write_synthetic_bags  # noqa: E402
+from mediswarm.data.synthetic_odelia import write_synthetic_odelia  # noqa: E402
 from mediswarm.provision.image_build import build_image  # noqa: E402
 from mediswarm.provision.image_engine import docker_engine  # noqa: E402
 
 BASE = "mediswarm/ci-base:bookworm"
 WHEELS = Path.home() / ".cache" / "mediswarm" / "wheels"
+JOBS = {
+    "odelia_demo": ("odelia", write_synthetic_odelia),
+    **{
+        f"STAMP_{task}": ("stamp", write_synthetic_bags)
+        for task in ("classification", "regression", "survival")
+    },
+}
+"""The image that a job runs in, and what writes its data."""
 
 
 def main() -> int:
     """Build, provision, start, run, and print what came of it; gives the run's exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("job", choices=JOBS)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--keep", type=Path, metavar="DIR")
     options = parser.parse_args()
 
     subprocess.run([ROOT / "scripts/ci/base_image.sh", BASE], check=True)
     subprocess.run([ROOT / "scripts/ci/wheels.sh", WHEELS], check=True)
-    sites = [site.name for site in DEMO_SITES]
+    image, write_data = JOBS[options.job]
+    sites = ["site-1", "site-2", "site-3"]
     with docker_engine() as engine:
-        built = build_image(engine, "odelia", base=BASE, wheels=WHEELS)
+        built = build_image(engine, image, base=BASE, wheels=WHEELS)
         print(f"image {built.tag}: {built.bytes / 1e9:.2f} GB, built in {built.seconds:.0f} s")
-        with Containers(engine, f"mediswarm/odelia@{built.id}", sites) as federation:
-            write_synthetic_odelia(federation.folder / "volumes")
+        with Containers(engine, f"mediswarm/{image}@{built.id}", sites) as federation:
+            write_data(federation.folder / "made")
             for site in sites:
                 folder = federation.folder / "data" / site
                 folder.mkdir(parents=True)
-                shutil.move(federation.folder / "volumes" / site, folder / site)
-            _write_job(federation.work / "odelia_demo", options.rounds)
+                shutil.move(federation.folder / "made" / site, folder / site)
+            _write_job(federation.work / options.job, options.rounds)
 
             begun = time.monotonic()
             federation.start()
             print(f"{SERVER} and {', '.join(sites)} are healthy after {time.monotonic() - begun:.0f} s")
             begun = time.monotonic()
-            ended = federation.operator("submit", "odelia_demo", "--follow", "--json", within=3600)
+            ended = federation.operator("submit", options.job, "--follow", "--json", within=3600)
             print(ended.stderr)
             if ended.returncode:
                 return ended.returncode
