@@ -1,0 +1,1 @@
+"""What a site makes of a trained `stamp` model and its own slides: predictions, statistics, heatmaps."""

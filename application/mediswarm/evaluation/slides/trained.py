@@ -1,0 +1,79 @@
+"""A trained model of the pipeline `stamp`, made from its files alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+from typing_extensions import Self
+
+from mediswarm.errors import ArtefactError
+from mediswarm.pipelines.stamp import Stamp
+from mediswarm.training.artefact import DESCRIPTION_FILE, architecture_of, describe_artefact, read_weights
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The network in evaluation mode, and the pipeline that knows its task.
+
+    `cut_off` is the log risk that divided the validation patients of all sites most evenly,
+    None where no record of the run lies beside the model, or the task is not survival.
+    """
+
+    pipeline: Stamp
+    network: nn.Module
+    device: torch.device
+    cut_off: float | None
+
+    @classmethod
+    def load(cls, place: Path, device: str = "cpu") -> Self:
+        """Read a checkpoint.
+
+        Args:
+            place: its folder, or that of a run, of which the best model is taken.
+            device: where the network shall be.
+
+        Raises:
+            ArtefactError: MS-A001 no checkpoint, MS-A002 one of another pipeline or version,
+                MS-A003 damaged weights.
+        """
+        folder = place / "best" if (place / "best" / DESCRIPTION_FILE).is_file() else place
+        artefact = describe_artefact(folder)
+        file = folder / DESCRIPTION_FILE
+        if (artefact.pipeline, artefact.pipeline_version) != ("stamp", Stamp.version):
+            raise ArtefactError(
+                "MS-A002",
+                f"the model is of pipeline {artefact.pipeline} {artefact.pipeline_version}, "
+                f"and this command is for stamp {Stamp.version}",
+                file=file,
+            )
+        try:
+            pipeline = Stamp(Stamp.Config.model_validate(artefact.config))
+        except ValidationError as error:
+            raise ArtefactError("MS-A001", "the checkpoint's config is none of stamp's", file=file) from error
+        network = pipeline.model()
+        architecture = architecture_of(network.state_dict(), type(network).__name__)
+        if (artefact.contract, artefact.architecture) != (pipeline.contract(), architecture):
+            raise ArtefactError(
+                "MS-A002", "the model's contract or architecture does not follow from its config", file=file
+            )
+        network.load_state_dict(read_weights(folder, artefact))
+        network.requires_grad_(False)
+        return cls(
+            pipeline, network.eval().to(device), torch.device(device), _cut_off(folder, artefact.round)
+        )
+
+
+def _cut_off(folder: Path, model: int) -> float | None:
+    """What the run's record says of model number `model`, where the folder is one of a run."""
+    try:
+        record: dict[str, Any] = json.loads((folder.parent / "run.json").read_text(encoding="utf-8"))
+        value = record["scores"][str(model)]["risk_cut_off"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None if value is None else float(value)

@@ -1,0 +1,124 @@
+"""Cox's partial likelihood against torchsurv, lifelines, and all patients pooled."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mediswarm.pipelines import add_counts
+from mediswarm.pipelines.stamp.cox import (
+    cox_loss,
+    federated_breslow_loss,
+    intervals_of,
+    pooled_loss,
+    risk_sums,
+)
+
+GRID = torch.arange(1.0, 25.0, dtype=torch.float64)
+
+
+def patients(count: int, seed: int, *, ties: bool = True) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Inputs [count, 3], times up to 24, events."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    hazard = (inputs @ torch.tensor([0.8, -0.5, 0.0], dtype=torch.float64)).exp()
+    time = -10 * torch.rand(count, generator=generator, dtype=torch.float64).log() / hazard
+    time = time.clamp(0.01, 24)
+    event = (torch.rand(count, generator=generator) < 0.7) & (time < 24)
+    return inputs, time.ceil() if ties else time, event.double()
+
+
+@pytest.mark.filterwarnings("ignore:Ties in `time` detected")
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_batch_loss_is_torchsurvs(ties: bool) -> None:
+    cox = pytest.importorskip("torchsurv.loss.cox")
+    inputs, time, event = patients(60, 1, ties=ties)
+    own, other = (torch.tensor([0.3, 0.1, -0.4], requires_grad=True) for _ in range(2))
+    loss = cox_loss(inputs.float() @ own, time, event)
+    expected = cox.neg_partial_log_likelihood(
+        inputs.float() @ other, event.bool(), time, ties_method="breslow", reduction="sum"
+    )
+    expected = expected / event.sum()  # its own mean is over the different times of events
+    torch.testing.assert_close(loss, expected, check_dtype=False, rtol=1e-5, atol=1e-6)
+    torch.autograd.backward([loss, expected])
+    torch.testing.assert_close(own.grad, other.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_the_batch_loss_is_least_where_lifelines_finds_it() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lifelines = pytest.importorskip("lifelines")
+    inputs, time, event = patients(150, 2, ties=False)
+    table = pd.DataFrame(inputs.numpy(), columns=["a", "b", "c"]).assign(
+        time=time.numpy(), event=event.numpy()
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = lifelines.CoxPHFitter().fit(table, "time", "event").params_.to_numpy()
+    weights = torch.tensor(np.array(fitted), dtype=torch.float32, requires_grad=True)
+    torch.autograd.backward(cox_loss(inputs.float() @ weights, time, event))
+    torch.testing.assert_close(weights.grad, torch.zeros(3), rtol=0, atol=1e-4)
+
+
+def test_a_batch_without_an_event_teaches_nothing() -> None:
+    weights = torch.ones(3, requires_grad=True)
+    inputs, time, event = patients(5, 3)
+    loss = cox_loss(inputs.float() @ weights, time, torch.zeros_like(event))
+    assert loss == 0
+    torch.autograd.backward(loss)
+    assert torch.equal(weights.grad, torch.zeros(3))
+    alone = cox_loss((inputs[:1].float() @ weights), time[:1], torch.ones(1))
+    assert alone == 0, "one patient is compared with nobody"
+
+
+def test_three_sites_have_the_gradient_of_all_patients_pooled() -> None:
+    """Sites of different size, one with no event at all; Breslow's likelihood on the grid."""
+    weights = torch.tensor([0.4, -0.2, 0.1], dtype=torch.float64)
+    sites = [patients(80, 4, ties=False), patients(25, 5, ties=False), patients(9, 6, ties=False)]
+    sites[2] = (*sites[2][:2], torch.zeros(9, dtype=torch.float64))
+    summed = add_counts(risk_sums(inputs @ weights, time, event, GRID) for inputs, time, event in sites)
+    shares, gradient = 0.0, torch.zeros(3, dtype=torch.float64)
+    for inputs, time, event in sites:
+        own = weights.clone().requires_grad_()
+        share = federated_breslow_loss(inputs @ own, time, event, GRID, summed)
+        torch.autograd.backward(share)
+        shares, gradient = shares + float(share.detach()), gradient + own.grad
+
+    inputs, time, event = (torch.cat(parts) for parts in zip(*sites, strict=True))
+    tied = GRID[intervals_of(time, GRID)]
+    pooled = weights.clone().requires_grad_()
+    log_risk = inputs @ pooled
+    likelihood = torch.zeros((), dtype=torch.float64)
+    for index in event.nonzero()[:, 0]:
+        likelihood = likelihood + log_risk[index] - log_risk[tied >= tied[index]].logsumexp(dim=0)
+    loss = -likelihood / event.sum()
+    torch.autograd.backward(loss)
+    torch.testing.assert_close(gradient, pooled.grad, rtol=0, atol=1e-6)
+    assert shares == pytest.approx(float(loss.detach()), abs=1e-6)
+    assert pooled_loss(summed) == pytest.approx(float(loss.detach()), abs=1e-6)
+    stratified = sum(
+        float(cox_loss(inputs @ weights, time, event)) * float(event.sum()) for inputs, time, event in sites
+    )
+    assert abs(stratified / float(event.sum()) - float(loss.detach())) > 0.1, (
+        "the stratified likelihood is another"
+    )
+
+
+def test_no_event_at_any_site() -> None:
+    inputs, time, event = patients(5, 7)
+    summed = risk_sums(inputs[:, 0], time, torch.zeros_like(event), GRID)
+    assert pooled_loss(summed) is None
+    log_risk = inputs[:, 0].clone().requires_grad_()
+    loss = federated_breslow_loss(log_risk, time, torch.zeros_like(event), GRID, summed)
+    torch.autograd.backward(loss)
+    assert loss == 0
+    assert not log_risk.grad.any()
+
+
+def test_a_time_on_an_edge_belongs_to_the_interval_that_ends_there() -> None:
+    times = torch.tensor([0.0, 0.5, 1.0, 1.001, 24.0])
+    assert intervals_of(times, GRID).tolist() == [0, 0, 0, 1, 23]
