@@ -11,19 +11,16 @@ cases. Each method trains the same number of rounds of one epoch.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
-import numpy.typing as npt
 import yaml
+from real_volume_sites import ADRENAL_CLASSES, EVEN, POOLED, SITES, adrenal_cases, write_pooled, write_sites
 from rich.console import Console
 from rich.table import Table
 
@@ -31,83 +28,19 @@ from mediswarm.aggregation.reference import ReferenceRun
 from mediswarm.pipelines import Site
 from mediswarm.spec import Job, load_job
 
-CLASSES = ("normal", "hyperplasia")
-SITES = ("site-1", "site-2", "site-3")
-POOLED = "pooled"
-SPLITS = ("train", "val", "test")
-OFFSET = {"train": 0, "val": 10_000, "test": 20_000}
-"""Added to a case's index in its split, to give it an id of its own."""
-
 SHARES = {
-    "iid": {"normal": (1 / 3, 1 / 3, 1 / 3), "hyperplasia": (1 / 3, 1 / 3, 1 / 3)},
-    "skewed": {"normal": (0.60, 0.30, 0.10), "hyperplasia": (0.10, 0.30, 0.60)},
+    "iid": (EVEN, EVEN),
+    "skewed": ((0.60, 0.30, 0.10), (0.10, 0.30, 0.60)),
 }
-"""Share of each class that each site receives."""
-
-Labels = npt.NDArray[np.int64]
+"""Share of each class, normal and hyperplasia, that each site receives."""
 
 
 def write_layout(npz: Path, folder: Path, partitions: Sequence[str]) -> None:
     """Write ``<folder>/<partition>/<site>`` and ``<folder>/pooled/pooled``; the sites link its volumes."""
-    with np.load(npz) as file:
-        images = {split: file[f"{split}_images"] for split in SPLITS}
-        labels = {split: file[f"{split}_labels"].ravel().astype(np.int64) for split in SPLITS}
-    everything = folder / POOLED / POOLED
-    for split in SPLITS:
-        for index, voxels in enumerate(images[split]):
-            target = volume(everything, split, index)
-            target.parent.mkdir(parents=True)
-            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), target)
-    write_tables(everything, {split: np.arange(len(labels[split])) for split in SPLITS}, labels)
+    cases = adrenal_cases(npz)
+    everything = write_pooled(folder / POOLED, cases)
     for partition in partitions:
-        members = {split: divide(labels[split], partition) for split in ("train", "val")}
-        for number, name in enumerate(SITES):
-            site = folder / partition / name
-            cases = {split: members[split][number] for split in ("train", "val")}
-            cases["test"] = np.arange(len(labels["test"]))
-            write_tables(site, cases, labels)
-            for split in SPLITS:
-                for index in cases[split]:
-                    link = volume(site, split, index)
-                    link.parent.mkdir(parents=True)
-                    link.hardlink_to(volume(everything, split, index))
-
-
-def volume(site: Path, split: str, index: int) -> Path:
-    """A case's image file."""
-    return site / "data_unilateral" / uid(split, index) / "Sub_1.nii.gz"
-
-
-def uid(split: str, index: int) -> str:
-    """A case's id, the same at every site."""
-    return f"adrenal-{OFFSET[split] + index:05d}"
-
-
-def divide(labels: Labels, partition: str) -> list[Labels]:
-    """Indices of the cases of each site; each class is shuffled once and cut by its shares."""
-    rng = np.random.default_rng(0)
-    parts: list[list[int]] = [[] for _ in SITES]
-    for label, name in enumerate(CLASSES):
-        shuffled = rng.permutation(np.flatnonzero(labels == label))
-        cuts = np.round(np.cumsum(SHARES[partition][name])[:-1] * len(shuffled)).astype(int)
-        for part, chosen in zip(parts, np.split(shuffled, cuts), strict=True):
-            part.extend(chosen.tolist())
-    return [np.sort(np.array(part)) for part in parts]
-
-
-def write_tables(site: Path, cases: dict[str, Labels], labels: dict[str, Labels]) -> None:
-    """annotation.csv and split.csv; the file names no patients or ages, each case is its own patient."""
-    rows = [(uid(split, index), split, labels[split][index]) for split in SPLITS for index in cases[split]]
-    folder = site / "metadata_unilateral"
-    folder.mkdir(parents=True)
-    annotation: Iterable[tuple[object, ...]] = ((name, name, "", label) for name, _, label in rows)
-    split_table: Iterable[tuple[object, ...]] = ((name, split, 0) for name, split, _ in rows)
-    for file, header, lines in (
-        ("annotation.csv", ("UID", "PatientID", "Age", "Lesion"), annotation),
-        ("split.csv", ("UID", "Split", "Fold"), split_table),
-    ):
-        with (folder / file).open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([header, *lines])
+        write_sites(folder / partition, cases, everything, SHARES[partition])
 
 
 def write_job(folder: Path, seed: int, epochs: int) -> Job:
@@ -117,7 +50,7 @@ def write_job(folder: Path, seed: int, epochs: int) -> Job:
         "description": "Is this adrenal gland hyperplastic?",
         "pipeline": "odelia",
         "config": {
-            "classes": list(CLASSES),
+            "classes": list(ADRENAL_CLASSES),
             "input_size": [28, 28, 28],
             "backbone": {"name": "cnn3d", "width": 16, "norm": "batch"},
         },
