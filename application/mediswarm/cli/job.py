@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,12 @@ from mediswarm.spec.skeleton import write_skeleton
 from mediswarm.training.kept_figures import KeptFigures, ModelSize, StepEstimate
 
 app = typer.Typer(help="Validate, show, list, test and write jobs.", no_args_is_help=True)
+
+
+def kept_figures() -> KeptFigures:
+    """What this account's cache holds."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return KeptFigures(Path(cache) / "mediswarm" / "figures")
 
 
 @app.command()
@@ -84,7 +91,7 @@ def list_(json: JsonOption = False) -> None:
     """List the jobs that come with MediSwarm: their models' sizes, and what was measured of them here."""
     from mediswarm.cli.job_view import show_jobs, watched
 
-    kept = KeptFigures()
+    kept = kept_figures()
     found = (
         (job, kept.size(job, partial(_size, job)), kept.steps(job))
         for job in watched([load_job(folder) for folder in job_folders()], "counting")
@@ -134,7 +141,7 @@ def estimate(
         raise UsageError("MS-U004", "one job is measured, or --all", repair="Name a job, or pass --all.")
     jobs = [job_named(job)] if job is not None else [load_job(folder) for folder in job_folders()]
     device_named(device)
-    kept, rows = KeptFigures(), []
+    kept, rows = kept_figures(), []
     for spec in watched(jobs, "measuring"):
         size = kept.size(spec, partial(_size, spec))
         step: StepEstimate | MediSwarmError

@@ -2,8 +2,8 @@
 
 ::
 
-    <cache>/figures/<job hash>/size.json                  parameters and bytes, and of which code
-    <cache>/figures/<job hash>/step-<device, threads>.json
+    <folder>/<job hash>/size.json                  parameters and bytes, and of which code
+    <folder>/<job hash>/step-<device, threads>.json
 
 Nothing of it changes what is trained; the folder may be deleted at any time.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -59,12 +58,11 @@ class KeptFigures:
     """Figures by job; a job that was changed has a hash of its own, and no figures yet.
 
     Args:
-        folder: where they are, made when something is kept; None for the account's cache.
+        folder: where they are, made when something is kept.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        self.folder = folder or Path(cache) / "mediswarm" / "figures"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def size(self, job: Job, find: Callable[[], ModelSize | None]) -> ModelSize | None:
         """The size kept for the job and this code, else what `find` gives, which is kept if it is a size."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mediswarm.cli.job import kept_figures
 from mediswarm.pipelines import load_pipeline
 from mediswarm.spec import Job, load_job
 from mediswarm.spec.catalogue import JOBS, job_folders
@@ -230,3 +231,11 @@ def test_a_broken_job_has_exit_code_3_place_and_hint(mediswarm: Any, tmp_path: P
         "exit_code": 3,
     }
     assert json.dumps(ended.json)
+
+
+def test_figures_are_kept_in_the_accounts_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert kept_figures().folder == tmp_path / "mediswarm" / "figures"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    assert kept_figures().folder == tmp_path / "me" / ".cache" / "mediswarm" / "figures"

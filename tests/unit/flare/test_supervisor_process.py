@@ -74,13 +74,14 @@ def test_a_fault_of_ours_ends_the_run_and_not_the_supervisor(
 
 
 def test_a_supervisor_in_the_background_ends_with_its_last_run(files: OperatorFiles) -> None:
+    before = set(psutil.Process().children())
     ensure_supervisor(files)
     until(lambda: run_of(files).finished, 30)
     until(lambda: not is_supervised(files), 10)
     log = files.log.read_text()
     assert "MS-K001" in log
     assert "Traceback" not in log
-    until(lambda: not psutil.Process().children(), 10)
+    until(lambda: not set(psutil.Process().children()) - before, 10)
 
 
 def test_the_lock_of_a_killed_supervisor_is_free(files: OperatorFiles) -> None:

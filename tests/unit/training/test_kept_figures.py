@@ -71,11 +71,3 @@ def test_where_nothing_can_be_written_sizes_are_given_all_the_same(make_job: Any
     assert kept.steps(make_job()) == []
     with pytest.raises(OSError, match="file"):
         kept.keep_step(make_job(), STEP)
-
-
-def test_the_accounts_cache_is_used_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert KeptFigures().folder == tmp_path / "mediswarm" / "figures"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    assert KeptFigures().folder == tmp_path / "me" / ".cache" / "mediswarm" / "figures"

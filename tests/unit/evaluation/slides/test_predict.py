@@ -93,7 +93,7 @@ def test_a_label_that_is_not_known_is_empty(load_model: Load, north: Site, tmp_p
 
 def test_figures_are_svg_that_needs_no_page(load_model: Load, north: Site, tmp_path: Path) -> None:
     predict_site(load_model("binary"), north, "all", tmp_path)
-    text = (tmp_path / "roc.svg").read_text()
+    text = (tmp_path / "roc.svg").read_text(encoding="utf-8")
     assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - just written
     assert "var(" not in text
     assert "#0a0b" not in text
