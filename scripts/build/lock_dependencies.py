@@ -6,7 +6,7 @@ Three files come out in ``docker_config``: ``requirements.lock`` is what MediSwa
 runs with, and all that goes into an image; ``requirements-dev.lock`` is what the
 tests and checks need besides. The public build of torch for Linux needs NVIDIA's
 libraries beside it; they stand in ``requirements-cuda.lock`` and are installed
-only where that build is. Either build of torch satisfies the first file.
+only where that build is, and so is torchvision, which has no build for the other. Either build of torch satisfies the first file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CPU_BUILDS = {
     "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl":
         "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
 }  # fmt: skip
-CUDA_ONLY = re.compile(r"^(nvidia-|cuda-|triton==)")
+CUDA_ONLY = re.compile(r"^(nvidia-|cuda-|triton==|torchvision==)")
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         folder = Path(name)
         constraint = folder / "torch.txt"
         constraint.write_text(f"torch=={TORCH}\n")
-        everything = _resolved(folder / "all.txt", constraint, "--extra", "dev")
+        everything = _resolved(folder / "all.txt", constraint, "--extra", "dev", "--extra", "video")
         images = _resolved(folder / "runtime.txt", folder / "all.txt", "--extra", "dicom")
         runtime = {_pin(entry) for entry in images}
     cuda = [entry for entry in everything if CUDA_ONLY.match(entry)]

@@ -44,7 +44,7 @@ CODES: dict[str, ErrorCode] = {
     ),
     "MS-H012": ErrorCode(
         "A network needs a package that is not there",
-        "Use another backbone, or an image of your own with the torchvision made for its torch (the images "
-        "here have none); any other breaks more than this network.",
+        "Use another backbone, or an image made for CUDA, whose torchvision fits its torch (the CPU build of "
+        "torch has none); any other breaks more than this network.",
     ),
 }
