@@ -13,7 +13,10 @@ CODES: dict[str, ErrorCode] = {
         "The input folder holds no examinations",
         "Give the folder that holds one folder of DICOM files for each examination.",
     ),
-    "MS-X003": ErrorCode("A rule file cannot be read", "Correct the YAML at the line named."),
+    "MS-X003": ErrorCode(
+        "A rule file cannot be read",
+        "Give --rules a file that this account can read; where a line is named, correct the YAML there.",
+    ),
     "MS-X004": ErrorCode(
         "A rule file says something that cannot be",
         "Correct the key named; `mediswarm odelia rules` prints the rules that are used without a file.",
@@ -36,7 +39,7 @@ CODES: dict[str, ErrorCode] = {
     ),
     # one examination
     "MS-X010": ErrorCode(
-        "A DICOM file is damaged, or not DICOM",
+        "A DICOM file is damaged, cannot be read, or is not DICOM",
         "Export the examination again; run with --show-cases to see which file.",
     ),
     "MS-X011": ErrorCode(
@@ -96,5 +99,15 @@ CODES: dict[str, ErrorCode] = {
         "An option has no meaning for volumes in the ODELIA layout",
         "Leave the option out: such volumes are checked and tagged as they lie. If DICOM files were meant, "
         "give their folder as --input.",
+    ),
+    "MS-X027": ErrorCode(
+        "Volumes were changed after their preparation",
+        "Run `mediswarm odelia prepare` as before: it makes them again from DICOM, or tags anew what was not "
+        "made of DICOM. --show-cases names them.",
+    ),
+    "MS-X028": ErrorCode(
+        "The output holds cases that are not in the label table",
+        "Delete the files and folders that --show-cases lists, such as after a withdrawn consent; or put the "
+        "rows back into the label table.",
     ),
 }

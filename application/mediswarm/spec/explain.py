@@ -53,8 +53,10 @@ def explain(
         code: overrides the code (a pipeline's own config uses MS-J009).
         errors: what kind of file it is.
     """
+    # a default that follows from other values is not made when one of those is wrong: no problem of its own
+    problems = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
     # a misspelt key is unknown and leaves the right one missing: the first says more
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     at = _place(prefix, problems[0], lines)
     # where a value may be of several kinds, pydantic names the problem with each kind
     here = [problem for problem in problems if _place(prefix, problem, lines) == at]

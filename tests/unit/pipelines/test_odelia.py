@@ -480,6 +480,10 @@ def test_the_check_reports_every_broken_rule_and_no_case_id(pipeline: Odelia, si
         ({"backbone": {"name": "densenet121"}}, "needs at least 29 voxels"),
         ({"classes": ("a", "a")}, "must be different"),
         ({"channels": ()}, "at least 1"),
+        ({"channels": ("../x",)}, "'../x'; a channel is a file's name"),
+        ({"channels": ("Pre", "a/b")}, "and no path"),
+        ({"channels": (r"a\b",)}, "and no path"),
+        ({"channels": ("Sub_1.nii.gz",)}, "without .nii.gz"),
         ({"backbone": {"name": "cnn3d", "widht": 8}}, "Extra inputs"),
         ({"backbone": {"name": "vgg"}}, "does not match any of the expected tags"),
     ],
@@ -509,6 +513,18 @@ def test_the_demo_job_is_valid_and_names_the_line_of_a_mistake(tmp_path: Path) -
     assert caught.value.code == "MS-J009"
     assert caught.value.line == 1 + text[: text.index("input_size")].count("\n")
     assert "input_size" in caught.value.repair
+
+
+def test_a_default_that_follows_from_a_wrong_value_is_no_second_problem(tmp_path: Path) -> None:
+    copy = tmp_path / "odelia_demo"
+    shutil.copytree(Path(__file__).parents[3] / "application" / "jobs" / "odelia_demo", copy)
+    text = (copy / "job.yml").read_text()
+    line = "  augmentation: {rotation_degrees: 0, noise_std: 0}\n"
+    assert text.count(line) == 1
+    (copy / "job.yml").write_text(text.replace(line, "  laterality: orginal\n"))
+    with pytest.raises(JobError) as caught:
+        load_pipeline(load_job(copy))
+    assert caught.value.message.endswith("not 'orginal'")
 
 
 def _with_code(pipeline: Odelia, site: Site, code: str) -> Finding:

@@ -215,6 +215,9 @@ def test_the_usual_size_and_turn_follow_the_laterality() -> None:
 def test_a_turn_that_mixes_up_the_sides_is_refused() -> None:
     with pytest.raises(ValidationError, match="more than 45 degrees, a left breast"):
         original(augmentation={"rotation_degrees": 46})
+    # nobody wrote 90
+    with pytest.raises(ValidationError, match="90, the default of the section augmentation; turned"):
+        original(augmentation={"noise_std": 0.1})
 
 
 def test_the_shipped_job_is_valid() -> None:

@@ -14,6 +14,7 @@ from mediswarm import __version__
 from mediswarm.data.prepare.breasts import Breast, Grid, cut_breasts
 from mediswarm.data.prepare.case_error import CaseError
 from mediswarm.data.prepare.headers import Header, read_headers
+from mediswarm.data.prepare.identities import Identity, is_one_of
 from mediswarm.data.prepare.labels import SIDES, LabelledExamination
 from mediswarm.data.prepare.manifest import Acquired, Manifest, PreparedBreast
 from mediswarm.data.prepare.nifti_file import nifti_bytes
@@ -29,7 +30,7 @@ from mediswarm.data.prepare.phases import choose_phases
 from mediswarm.data.prepare.picture import breast_picture, planes_of
 from mediswarm.data.prepare.rules import Rules
 from mediswarm.data.prepare.stack import Stack, read_stack, stack_phase
-from mediswarm.errors import DataError, code_of
+from mediswarm.errors import DataError, HostError, code_of
 
 Status = Literal["prepared", "kept", "failed"]
 
@@ -69,7 +70,8 @@ class CaseOutcome:
 def prepare_case(task: CaseTask) -> CaseOutcome:
     """Prepare an examination, unless its manifest says that nothing would change.
 
-    A failure of the examination is an outcome; what concerns the machine is raised.
+    A failure of the examination is an outcome, and so is an input that cannot be read; what concerns
+    the machine or the output is raised.
     """
     case = task.examination.case
     try:
@@ -77,7 +79,7 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
     except DataError as error:
         _remove(task)
         return CaseOutcome.of(case, error)
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, HostError):
         raise
     except Exception as error:  # noqa: BLE001 - one examination nobody foresaw must not stop the others
         _remove(task)
@@ -89,8 +91,6 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
 
 def _prepare(task: CaseTask) -> Status:
     case, both = task.examination.case, task.both and len(task.examination.lesions) == len(SIDES)
-    if not task.folder.is_dir():
-        raise CaseError("MS-X008", "it has no folder in the input", detail=task.folder)
     headers, others = read_headers(task.folder)
     phases = choose_phases(headers, task.rules)
     for phase in phases.values():
@@ -134,9 +134,9 @@ def _as_planned(former: Manifest, planned: Manifest) -> bool:
 
 
 def _require_pseudonyms(examination: LabelledExamination, files: tuple[Header, ...]) -> None:
-    identities = frozenset().union(*(header.identities for header in files))
+    known = frozenset[Identity]().union(*(header.identities for header in files))
     for what, name in (("Case", examination.case), ("PatientID", examination.patient)):
-        if name.casefold() in identities:
+        if is_one_of(name, known):
             raise CaseError("MS-X020", f"{what} of the label table stands in the DICOM header", detail=name)
 
 

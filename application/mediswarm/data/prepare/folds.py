@@ -35,7 +35,7 @@ def split_table(examinations: Sequence[LabelledExamination], prepared: AbstractS
     scikit-learn), so that a case that is mended later changes nothing for the others.
 
     Raises:
-        DataError: MS-X022 there are fewer patients than parts.
+        DataError: MS-X022 there are fewer patients than parts, or no breast.
     """
     part = _parts(examinations)
     return _splits({uid: number for uid, number in part.items() if uid in prepared})
@@ -71,6 +71,12 @@ def _parts(examinations: Sequence[LabelledExamination]) -> dict[str, int]:
         for one in examinations
         for side, lesion in one.lesions.items()
     ]
+    if not breasts:
+        raise DataError(
+            "MS-X022",
+            "the label table excludes every breast",
+            repair="Give the breasts that are to be used their label under Lesion.",
+        )
     uids, patients, lesions = (np.array(column) for column in zip(*sorted(breasts), strict=True))
     found = len(set(patients.tolist()))
     if found < FOLDS:

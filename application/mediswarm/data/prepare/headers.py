@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from mediswarm.data.prepare.case_error import CaseError
+from mediswarm.data.prepare.identities import IDENTITY_TAGS, Identity, identities
+from mediswarm.data.prepare.input_files import files_below, unreadable
 from mediswarm.data.prepare.rules import SplitTag
 
 _MARK_AT, _MARK = 128, b"DICM"
 _DICOM_SUFFIXES = ("", ".dcm", ".ima", ".dicom", ".img")
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
-_IDENTITIES = ("PatientID", "PatientName", "AccessionNumber", "StudyID", "OtherPatientIDs")
 _TAGS = [
     *(
         "SOPClassUID",
@@ -28,7 +28,7 @@ _TAGS = [
     *("ImageOrientationPatient", "ImagePositionPatient"),
     *("AcquisitionDateTime", "AcquisitionDate", "PatientIdentityRemoved"),
     *get_args(SplitTag),
-    *_IDENTITIES,
+    *IDENTITY_TAGS,
 ]
 
 
@@ -53,7 +53,7 @@ class Header:
     split_values: tuple[tuple[str, str], ...]
     acquired: str
     """Date and time, sortable as text; empty when not known."""
-    identities: frozenset[str]
+    identities: frozenset[Identity]
     """What could name the patient; empty when the file says that identities were removed."""
 
     @property
@@ -65,10 +65,10 @@ def read_headers(folder: Path) -> tuple[list[Header], int]:
     """Headers of all DICOM files below a folder, in the order of their paths; and how many are not DICOM.
 
     Raises:
-        CaseError: MS-X008 there is none, MS-X010 a file is damaged.
+        CaseError: MS-X008 there is none, MS-X010 a file is damaged or cannot be read.
     """
     headers, others = [], 0
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in files_below(folder):
         header = _read(file)
         if header is None:
             others += 1
@@ -79,25 +79,49 @@ def read_headers(folder: Path) -> tuple[list[Header], int]:
     return headers, others
 
 
+def is_dicom(file: Path) -> bool:
+    """Is this, or was it before it was damaged, a DICOM file other than a directory (DICOMDIR)?"""
+    try:
+        return _marked(file) and _read(file) is not None
+    except CaseError:
+        return True
+    except OSError:
+        return _named_like_dicom(file)
+
+
+def _marked(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
+
+
 def _read(file: Path) -> Header | None:
     import pydicom
 
     # a scanner's breach of the standard in a tag that is not used is no reason for a warning
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
-        with file.open("rb") as stream:
-            marked = stream.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS)) if marked else None
-        if header is not None:
+        if _marked(file):
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
             meant = header.get("SOPClassUID", header.file_meta.get("MediaStorageSOPClassUID"))
-            return None if meant == _DIRECTORY_CLASS else _header(file, header)
+            if meant == _DIRECTORY_CLASS:
+                return None
+            _require_whole(header, meant)
+            return _header(file, header)
     except OSError as error:
-        raise CaseError("MS-X010", f"a file cannot be read ({error.strerror})", detail=file) from error
+        raise unreadable(error, file) from error
     except Exception as error:  # pydicom meets a damaged file with errors of any kind
         raise CaseError("MS-X010", "the header of a file is damaged", detail=file) from error
     if file.name.startswith(".") or not _named_like_dicom(file):
         return None
     raise CaseError("MS-X010", "a file lacks the mark of DICOM at its beginning", detail=file)
+
+
+def _require_whole(header: Any, meant: Any) -> None:
+    """A header that is cut off between two tags is, to pydicom, one that ends there."""
+    if not meant:
+        raise ValueError("it does not say what it is")
+    if meant.name.endswith("Image Storage") and not (header.get("Rows") and header.get("Columns")):
+        raise ValueError("an image without a size")
 
 
 def _named_like_dicom(file: Path) -> bool:
@@ -126,7 +150,7 @@ def _header(file: Path, header: Any) -> Header:
             (tag, str(header.get(tag))) for tag in get_args(SplitTag) if header.get(tag) is not None
         ),
         acquired=str(header.get("AcquisitionDateTime") or "") or (date + time if time else ""),
-        identities=frozenset() if removed else frozenset(_identities(header)),
+        identities=frozenset() if removed else frozenset(identities(header)),
     )
 
 
@@ -135,10 +159,3 @@ def _values(header: Any, tag: str) -> list[Any]:
     if value is None or value == "":
         return []
     return [value] if isinstance(value, (str, int, float)) else list(value)
-
-
-def _identities(header: Any) -> Iterator[str]:
-    for tag in _IDENTITIES:
-        for value in _values(header, tag) if tag != "PatientName" else [header.get(tag, "")]:
-            if str(value).strip():
-                yield str(value).strip().casefold()

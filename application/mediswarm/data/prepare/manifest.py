@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,36 @@ class Manifest(Strict):
 def preprocessing_tags(root: Path) -> dict[str, str]:
     """The preprocessing tag of each volume that has one, by UID; empty for a site without manifests."""
     tags: dict[str, str] = {}
-    for file in sorted((root / MANIFESTS).glob("*.json")):
-        manifest = Manifest.read(file)
-        if manifest is not None:
-            tags |= dict.fromkeys(manifest.breasts, manifest.preprocessing)
-            tags |= {manifest.case: manifest.preprocessing} if manifest.both else {}
+    for manifest in _all_of(root):
+        tags |= dict.fromkeys(manifest.breasts, manifest.preprocessing)
+        tags |= {manifest.case: manifest.preprocessing} if manifest.both else {}
     return tags
+
+
+def check_unchanged(root: Path, used: Mapping[str, Sequence[Path]]) -> list[Finding]:
+    """FAIL when files of a site, given by UID, are not those that its manifests speak of; reads them all.
+
+    What cannot be read is left to the checks of volumes.
+    """
+    made: dict[str, str] = {}
+    for manifest in _all_of(root):
+        made |= manifest.both
+        for breast in manifest.breasts.values():
+            made |= breast.files
+    changed = [(uid, file) for uid, files in used.items() for file in files if _is_other(file, made, root)]
+    if not changed:
+        return []
+    return [
+        Finding(
+            "FAIL",
+            "preprocessing",
+            f"volumes that were replaced or changed after their preparation: {len(changed)}",
+            "MS-X027",
+            ERROR_CODES["MS-X027"].resolve,
+            str(changed[0][1]),
+            tuple(uid for uid, _ in changed),
+        )
+    ]
 
 
 def check_preprocessing(root: Path, uids: Iterable[str]) -> list[Finding]:
@@ -104,3 +128,18 @@ def check_preprocessing(root: Path, uids: Iterable[str]) -> list[Finding]:
             str(root / MANIFESTS),
         )
     ]
+
+
+def _all_of(root: Path) -> Iterator[Manifest]:
+    for file in sorted((root / MANIFESTS).glob("*.json")):
+        manifest = Manifest.read(file)
+        if manifest is not None:
+            yield manifest
+
+
+def _is_other(file: Path, made: Mapping[str, str], root: Path) -> bool:
+    digest = made.get(file.relative_to(root).as_posix())
+    try:
+        return digest is not None and sha256_of_file(file) != digest
+    except OSError:
+        return False

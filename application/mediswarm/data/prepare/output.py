@@ -12,18 +12,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mediswarm.errors import UsageError
+from mediswarm.errors import HostError, UsageError
 
 IMAGES, METADATA, MANIFESTS, QC = "data_unilateral", "metadata_unilateral", "manifests", "qc"
 IMAGES_OF_BOTH, METADATA_OF_BOTH = "data", "metadata"
 CHANNEL = "Sub_1"
 _PARTIAL = ".partial"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def breast_id(case: str, side: str) -> str:
@@ -52,14 +54,29 @@ def manifest_file(root: Path, case: str) -> Path:
 
 
 def write_whole_file(file: Path, content: bytes) -> None:
-    """Replace a file in one step; what a kill leaves behind is swept up by :func:`opened_output`."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}{_PARTIAL}")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)
+    """Replace a file in one step; what a kill leaves behind is swept up by :func:`opened_output`.
+
+    Raises:
+        HostError: MS-H004 there is no room for it.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".{file.name}{_PARTIAL}")
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise HostError(
+            "MS-H004",
+            f"a file of the output cannot be written ({error.strerror})",
+            repair="Free space there, or lift the limit of this account, and run the same command again; "
+            "finished cases are kept.",
+            file=file,
+        ) from error
 
 
 @contextmanager

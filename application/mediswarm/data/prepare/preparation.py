@@ -16,7 +16,9 @@ from mediswarm.data.prepare.folds import (
     split_table,
     split_table_of_both,
 )
+from mediswarm.data.prepare.headers import is_dicom
 from mediswarm.data.prepare.labels import LabelledExamination, read_labels
+from mediswarm.data.prepare.leftovers import has_volumes_of_both, leftovers
 from mediswarm.data.prepare.libraries import require_dicom_libraries
 from mediswarm.data.prepare.manifest import Manifest
 from mediswarm.data.prepare.output import (
@@ -72,10 +74,10 @@ def prepare_dicom(
         watch: is told of each case.
         grid: None for that of the ODELIA data.
         both: also write one volume of both breasts for each case that has labels for both, with tables
-            of its own, for laterality `original`.
+            of its own, for laterality `original`; where that was done before, it is done again.
 
     Raises:
-        HostError: MS-X001. UsageError: MS-X009. RunCrashed: MS-X024.
+        HostError: MS-X001, MS-H004. UsageError: MS-X009. RunCrashed: MS-X024.
         DataError: MS-X002 to MS-X006 and MS-D101 to MS-D103, for what concerns all cases.
     """
     require_dicom_libraries()
@@ -87,6 +89,7 @@ def prepare_dicom(
     folders = _folders(source)
     examinations = read_labels(labels)
     with opened_output(output):
+        both = both or has_volumes_of_both(output)
         tasks = [
             CaseTask(one, source / one.folder, output, chosen, grid or Grid(), both) for one in examinations
         ]
@@ -97,6 +100,8 @@ def prepare_dicom(
             watch(len(tasks), outcome)
         done.outcomes.sort(key=lambda outcome: outcome.case)
         done.outcomes += _unlabelled(folders, examinations)
+        done.outcomes += _loose(source)
+        done.outcomes += _left_over(output, examinations)
         manifests = list(_manifests(output, done))
         done.outcomes += _write_tables(output, examinations, manifests, both=both)
         done.page = write_qc_page(output, manifests, done.failed)
@@ -134,12 +139,20 @@ def usual_workers() -> int:
 
 def _folders(source: Path) -> set[str]:
     try:
-        folders = {entry.name for entry in source.iterdir() if entry.is_dir() and entry.name[0] != "."}
+        folders = {entry.name for entry in source.iterdir() if _is_folder(entry) and entry.name[0] != "."}
     except OSError as error:
         raise DataError("MS-X002", f"the input cannot be listed ({error.strerror})", file=source) from error
     if not folders:
         raise DataError("MS-X002", "the input holds no folder", file=source)
     return folders
+
+
+def _is_folder(entry: Path) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # a link to where this account may not look: told of as its case, or as one without a row
+        return entry.is_symlink()
 
 
 def _unlabelled(folders: set[str], examinations: list[LabelledExamination]) -> list[CaseOutcome]:
@@ -149,6 +162,26 @@ def _unlabelled(folders: set[str], examinations: list[LabelledExamination]) -> l
     message = f"folders of the input that stand in no row of the label table: {len(lost)}"
     error = DataError("MS-X007", message)
     return [CaseOutcome("–", "failed", error.code, message, error.repair, ", ".join(lost))]
+
+
+def _loose(source: Path) -> list[CaseOutcome]:
+    """The failure when DICOM files lie beside the examinations' folders."""
+    lost = sorted(file.name for file in source.iterdir() if os.path.isfile(file) and is_dicom(file))  # noqa: PTH113
+    if not lost:
+        return []
+    message = f"DICOM files that lie in the input itself, in no examination's folder: {len(lost)}"
+    repair = "Move them into the folder of their examination, or out of the input."
+    return [CaseOutcome("–", "failed", "MS-X007", message, repair, ", ".join(lost))]
+
+
+def _left_over(root: Path, examinations: list[LabelledExamination]) -> list[CaseOutcome]:
+    found = leftovers(root, {one.case for one in examinations})
+    if not found:
+        return []
+    message = f"cases of the output that stand in no row of the label table: {len(found)}"
+    error = DataError("MS-X028", message)
+    detail = ", ".join(str(entry) for entries in found.values() for entry in entries)
+    return [CaseOutcome("–", "failed", error.code, message, error.repair, detail)]
 
 
 def _manifests(root: Path, done: Preparation) -> Iterator[Manifest]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from mediswarm.data.prepare.case_error import CaseError
 from mediswarm.data.prepare.headers import Header
+from mediswarm.data.prepare.input_files import unreadable
 from mediswarm.data.prepare.phases import Phase
 
 _Floats = npt.NDArray[np.float64]
@@ -26,6 +28,8 @@ _STEP_TOLERANCE = 0.05
 """Relative, of the distance between neighbouring slices."""
 _SAME_PLACE_MM = 0.01
 _FEWEST_SLICES = 3
+_RESCALING = ("RescaleSlope", "RescaleIntercept")
+_DECIMAL = re.compile(rb" *[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \0]*")
 
 
 @dataclass(frozen=True)
@@ -132,18 +136,37 @@ def _digest(header: Header) -> str:
     """SHA-256 of a file whose voxels are all there."""
     import pydicom
 
-    content = header.file.read_bytes()
     try:
-        dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=["PixelData", "BitsAllocated"])
+        content = header.file.read_bytes()
+    except OSError as error:
+        raise unreadable(error, header.file) from error
+    try:
+        dataset = pydicom.dcmread(
+            io.BytesIO(content), specific_tags=["PixelData", "BitsAllocated", *_RESCALING]
+        )
         pixels = dataset.PixelData
         compressed = dataset.file_meta.TransferSyntaxUID.is_compressed
         bytes_each = int(dataset.BitsAllocated) // 8
+        rescaling = {tag: dataset.get_item(tag) for tag in _RESCALING}
     except Exception as error:  # pydicom meets a damaged file with errors of any kind
         raise CaseError("MS-X010", "a file ends early, or holds no voxels", detail=header.file) from error
     rows, columns = header.shape or (0, 0)
     if not compressed and len(pixels) < rows * columns * bytes_each:
         raise CaseError("MS-X010", "the voxels of a file end early", detail=header.file)
+    for tag, element in rescaling.items():
+        if element is not None and not _is_factor(bytes(element.value or b""), zero=tag != "RescaleSlope"):
+            raise CaseError(
+                "MS-X010", f"{tag} of a file is no number that voxels can be rescaled by", detail=header.file
+            )
     return hashlib.sha256(content).hexdigest()
+
+
+def _is_factor(text: bytes, *, zero: bool) -> bool:
+    """Is it a decimal string as DICOM has them? GDCM takes 2,5 for 2, and no number at all for 1."""
+    if not _DECIMAL.fullmatch(text):
+        return False
+    value = float(text.strip(b" \0"))
+    return (zero or value != 0) and abs(value) <= float(np.finfo(np.float32).max)
 
 
 def _require_one_geometry(headers: Sequence[Header], role: str) -> None:

@@ -88,13 +88,26 @@ class OdeliaConfig(Strict):
             raise ValueError("contradiction: names must be different and not empty")
         return names
 
+    @field_validator("channels")
+    @classmethod
+    def _names_of_files(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if "/" in name or "\\" in name or name.endswith((".nii.gz", ".nii")):
+                raise ValueError(
+                    f"contradiction: {name!r}; a channel is a file's name without .nii.gz, and no path"
+                )
+        return names
+
     @model_validator(mode="after")
     def _sides_stay_sides(self) -> Self:
         turn = self.augmentation.rotation_degrees
         if self.laterality == "original" and turn > _LARGEST_TURN_OF_BOTH:
+            given = "rotation_degrees" in self.augmentation.model_fields_set
+            usual = "" if given else ", the default of the section augmentation"
             raise ValueError(
-                f"contradiction: laterality original and augmentation.rotation_degrees {turn:g}; turned by "
-                f"more than {_LARGEST_TURN_OF_BOTH:g} degrees, a left breast is no longer at the left"
+                f"contradiction: laterality original and augmentation.rotation_degrees {turn:g}{usual}; "
+                f"turned by more than {_LARGEST_TURN_OF_BOTH:g} degrees, "
+                "a left breast is no longer at the left"
             )
         return self
 

@@ -12,7 +12,7 @@ from torch import nn
 from typing_extensions import override
 
 from mediswarm.data.findings import Finding, raise_on_failure
-from mediswarm.data.prepare.manifest import check_preprocessing, preprocessing_tags
+from mediswarm.data.prepare.manifest import check_preprocessing, check_unchanged, preprocessing_tags
 from mediswarm.data.split_checks import check_splits
 from mediswarm.data.splits import SPLITS, LabelledCase, SplitTables
 from mediswarm.data.volume_cache import VolumeCache
@@ -111,7 +111,9 @@ class Odelia(ClassificationPipeline[OdeliaConfig]):
         findings = check_splits(tables, images.keys(), self.classes)
         split_of = dict(zip(tables.split["UID"], tables.split["Split"], strict=True))
         findings += check_preprocessing(site.folder, split_of)
-        survey = VolumeSurvey.of({uid: images[uid] for uid in split_of if uid in images}, voxels=True)
+        used = {uid: images[uid] for uid in split_of if uid in images}
+        findings += check_unchanged(site.folder, used)
+        survey = VolumeSurvey.of(used, voxels=True)
         if not any(finding.status == "FAIL" for finding in findings):
             findings += self._support(tables.cases(), tables.split_file)
         return [*findings, *survey.findings(), *survey.copies(split_of), *survey.passed()]

@@ -77,7 +77,7 @@ def test_the_pipeline_takes_them_in_the_splits_of_the_single_breasts(
     assert pipeline.data(site).measured["prepared"] == SMALL_GRID.tag
 
 
-def test_nothing_is_done_twice_and_what_is_damaged_or_no_longer_asked_for_is_done_again(
+def test_nothing_is_done_twice_what_is_damaged_is_done_again_and_what_was_asked_for_once_is_kept(
     make_site: MakeSite, prepared: Prepared, tmp_path: Path
 ) -> None:
     source, output = make_site(2), tmp_path / "output"
@@ -92,9 +92,10 @@ def test_nothing_is_done_twice_and_what_is_damaged_or_no_longer_asked_for_is_don
     assert file.read_bytes() == whole
     assert not list((output / "data").rglob(".*"))
     assert {"C0", "C0_left"} < preprocessing_tags(output).keys()
-    assert statuses(prepared(source))[:2] == ["prepared"] * 2
-    assert not list((output / "data").rglob("*.gz"))
-    assert "C0" not in preprocessing_tags(output)
+    # asked for once, they are kept, and so are their tables
+    assert statuses(prepared(source))[:2] == ["kept"] * 2
+    assert file.read_bytes() == whole
+    assert len(rows(output / "metadata" / "annotation.csv")) == 2
 
 
 @pytest.mark.parametrize("later", [True, False])

@@ -30,6 +30,31 @@ def test_a_breast_is_left_out_only_by_a_word(tmp_path: Path) -> None:
     assert one.lesions == {"left": "0"}
 
 
+def test_without_a_folder_the_case_names_it(tmp_path: Path) -> None:
+    (one,) = read(tmp_path, GOOD.replace("exam 1", ""))
+    assert one.folder == "C1"
+
+
+@pytest.mark.parametrize(
+    ("column", "ids", "said"),
+    [
+        ("PatientID", ("1E5", "P2"), "scientific"),
+        ("PatientID", ("07", "7"), "zeros"),
+        ("Case", ("1", "01"), "zeros"),
+    ],
+)
+def test_ids_that_a_check_would_refuse_are_not_taken(
+    tmp_path: Path, column: str, ids: tuple[str, str], said: str
+) -> None:
+    old = {"Case": "C1", "PatientID": "P1"}[column]
+    rows = [GOOD.replace("C1", f"C{i}").replace("P1", f"P{i}").replace("exam 1", f"exam {i}") for i in (1, 2)]
+    rows = [row.replace(old.replace("1", str(i)), uid) for i, row, uid in zip((1, 2), rows, ids, strict=True)]
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "".join(rows))
+    assert (caught.value.code, column in caught.value.message) == ("MS-D104", True)
+    assert said in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code", "said"),
     [
@@ -43,6 +68,9 @@ def test_a_breast_is_left_out_only_by_a_word(tmp_path: Path) -> None:
         ("50", "150", "MS-X005", "Age is '150'"),
         ("C1", "C/1", "MS-X005", "Case is 'C/1'"),
         ("exam 1", "../exam", "MS-X005", "name of a folder"),
+        ("exam 1", "..", "MS-X005", "name of a folder"),
+        ("exam 1", ".", "MS-X005", "name of a folder"),
+        ("exam 1", "/data", "MS-X005", "name of a folder"),
         (
             "C1;P1;50;right;2;exam 1\n",
             "C1;P1;50;right;2;exam 1\n" + GOOD.replace("C1", "c1"),
@@ -54,6 +82,12 @@ def test_a_breast_is_left_out_only_by_a_word(tmp_path: Path) -> None:
             "C1;P1;50;right;2;exam 1\n" + GOOD.replace("C1", "C2"),
             "MS-X005",
             "same Folder",
+        ),
+        (
+            "C1;P1;50;right;2;exam 1\n",
+            "C1;P1;50;right;2;exam 1\n" + GOOD.replace("C1", "C2").replace("exam 1", "2").replace("P1", "p1"),
+            "MS-X005",
+            "letter case only",
         ),
     ],
 )

@@ -154,6 +154,14 @@ def test_a_wrong_rule_file_is_named(tmp_path: Path, text: str, code: str, said: 
     assert said == "line" or said in caught.value.describe()
 
 
+@pytest.mark.parametrize("name", ["nowhere.yml", "."])
+def test_the_repair_of_a_rule_file_that_is_none_is_to_name_one(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load_rules(tmp_path / name)
+    assert caught.value.code == "MS-X003"
+    assert "Give --rules a file" in caught.value.repair
+
+
 def test_rules_of_a_site(
     make_site: Callable[..., Path], outcome: Callable[..., object], tmp_path: Path
 ) -> None:

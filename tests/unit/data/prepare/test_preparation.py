@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from mediswarm.data.findings import Finding
 from mediswarm.data.prepare.manifest import check_preprocessing, preprocessing_tags
 from mediswarm.data.prepare.preparation import Preparation, prepare_dicom, tag_prepared
-from mediswarm.errors import DataError, UsageError
+from mediswarm.data.synthetic_dicom import Scan
+from mediswarm.errors import DataError, HostError, UsageError
 from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.odelia import Odelia, OdeliaConfig
 
-from .conftest import SMALL_GRID
+from .conftest import SMALL_GRID, SMALL_SCAN
 
 MakeSite = Callable[..., Path]
 Prepared = Callable[..., Preparation]
@@ -45,6 +47,37 @@ def test_the_pipeline_takes_what_was_prepared(
     findings = pipeline.check(Site("here", tmp_path / "data", None, "cpu"))
     assert [finding for finding in findings if finding.status == "FAIL"] == []
     assert any("RAS, 2.8 x 2.8 x 6 mm" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("laterality", "folder", "uids", "size"),
+    [
+        ("unilateral", "data_unilateral", ("C1_left", "C2_left"), SMALL_GRID.size),
+        ("original", "data", ("C1", "C2"), (128, 64, 16)),
+    ],
+)
+def test_a_volume_that_was_replaced_fails_the_full_check(
+    make_site: MakeSite,
+    prepared: Prepared,
+    tmp_path: Path,
+    laterality: str,
+    folder: str,
+    uids: tuple[str, str],
+    size: tuple[int, ...],
+) -> None:
+    scans = (SMALL_SCAN, Scan(size=(44, 38, 13), spacing=SMALL_SCAN.spacing))
+    prepared(make_site(9, scans), output="data/here", both=laterality == "original")
+    images = tmp_path / "data" / "here" / folder
+    shutil.copy(images / uids[0] / "Sub_1.nii.gz", images / uids[1] / "Sub_1.nii.gz")
+    config = {"laterality": laterality, "input_size": size, "backbone": {"name": "cnn3d"}}
+    pipeline = Odelia(OdeliaConfig.model_validate(config))
+    site = Site("here", tmp_path / "data", None, "cpu")
+    failed = [finding for finding in pipeline.check(site) if finding.status == "FAIL"]
+    assert [(finding.code, finding.cases) for finding in failed] == [("MS-X027", (uids[1],))]
+    assert "preparation: 1" in failed[0].message
+    # a second preparation, as the repair says, makes it again
+    prepared(tmp_path / "input", output="data/here", both=laterality == "original")
+    assert [finding for finding in pipeline.check(site) if finding.status == "FAIL"] == []
 
 
 def test_nothing_is_done_twice_and_what_changed_is_done_again(
@@ -80,6 +113,49 @@ def test_a_breast_that_is_excluded_later_is_taken_away(
     assert [folder.name for folder in (tmp_path / "output" / "data_unilateral").iterdir()] == ["C0_left"]
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_a_table_that_excludes_every_breast_is_told(
+    make_site: MakeSite, prepared: Prepared, both: bool
+) -> None:
+    source = make_site()
+    table = source / "labels.csv"
+    table.write_text(
+        table.read_text().replace("left,0", "left,excluded").replace("right,1", "right,excluded")
+    )
+    done = prepared(source, both=both)
+    assert [(outcome.case, outcome.code) for outcome in done.failed] == [("–", "MS-X022")]
+    assert "excludes every breast" in done.failed[0].message
+    assert done.page is not None
+    assert "MS-X022" in done.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_what_is_left_of_a_case_without_a_row_is_told(
+    make_site: MakeSite, prepared: Prepared, tmp_path: Path, both: bool
+) -> None:
+    source, output = make_site(9), tmp_path / "output"
+    assert prepared(source, both=both).failed == []
+    (output / "data" / "made_by_hand").mkdir(parents=True)
+    table = source / "labels.csv"
+    rows = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(row for row in rows if not row.startswith("C0,")))
+    shutil.rmtree(source / "exam0")
+    failed = prepared(source).failed
+    assert [(one.case, one.code) for one in failed] == [("–", "MS-X028")]
+    assert failed[0].message.endswith("label table: 1")
+    listed = [Path(name) for name in failed[0].detail.split(", ")]
+    names = ["manifests/C0.json", "data_unilateral/C0_left", "data_unilateral/C0_right"]
+    names += ["qc/C0_left.png", "qc/C0_right.png", *(["data/C0"] if both else [])]
+    assert listed == [output / name for name in names]
+    # what the repair says
+    for entry in listed:
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    assert prepared(source).failed == []
+    assert not [path for path in output.rglob("*") if "C0" in path.name]
+    for file in output.rglob("*.csv"):
+        assert "C0" not in file.read_text()
+
+
 def test_a_bad_case_is_told_and_the_others_are_done(
     make_site: MakeSite, prepared: Prepared, tmp_path: Path
 ) -> None:
@@ -91,7 +167,7 @@ def test_a_bad_case_is_told_and_the_others_are_done(
     failed = {outcome.case: outcome.code for outcome in done.failed}
     assert failed == {"C1": "MS-X012", "C2": "MS-X008", "–": "MS-X007"}
     assert done.count("prepared") == 5
-    page = (tmp_path / "output" / "qc" / "index.html").read_text()
+    page = (tmp_path / "output" / "qc" / "index.html").read_text(encoding="utf-8")
     assert "MS-X012" in page
     assert "Jane" not in page
     assert "Doe, Jane" in done.failed[-1].detail
@@ -182,6 +258,24 @@ def test_mixed_preprocessing_is_a_failure(make_site: MakeSite, prepared: Prepare
     assert (finding.status, finding.code) == ("FAIL", "MS-X025")
     assert "2 another" in finding.message
     assert check_preprocessing(root, [*uids[:2], "untagged_left"])[0].status == "FAIL"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_for_which_there_is_no_room_names_the_output(
+    make_site: MakeSite, prepared: Prepared, tmp_path: Path, workers: int
+) -> None:
+    source = make_site(2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+    try:
+        with pytest.raises(HostError) as caught:
+            prepared(source, workers=workers)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.code == "MS-H004"
+    assert str(caught.value.file).startswith(str(tmp_path / "output" / "data_unilateral"))
+    assert "finished cases are kept" in caught.value.repair
+    assert statuses(prepared(source))[:2] == ["prepared"] * 2
 
 
 def test_folders_that_cannot_be(make_site: MakeSite, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ FAULTS = {
     unequal_steps: ("MS-X017", "6.50 to 9.50 mm apart"),
     shifted: ("MS-X014", "shifted"),
     cut_voxels: ("MS-X010", "end"),
-    cut_header: ("MS-X0", ""),
+    cut_header: ("MS-X010", "header"),
     lambda slices: slices[7].write_bytes(b""): ("MS-X010", "mark of DICOM"),
     lambda slices: change(slices[7], PixelSpacing=[5, 5]): ("MS-X014", "pixel spacing"),
     lambda slices: change(slices[7], ImageOrientationPatient=[0, 1, 0, 0, 0, 1]): ("MS-X014", "orientation"),
@@ -199,3 +200,42 @@ def test_a_compression_that_cannot_be_read_is_an_error(
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLSLossless
     dataset.save_as(file)
     assert outcome(source).code == "MS-X010"
+
+
+def write_rescaling(file: Path, element: int, text: bytes) -> None:
+    """Write RescaleIntercept (element 0x1052) or RescaleSlope (0x1053) with any text of eight bytes."""
+    name = {0x1052: "RescaleIntercept", 0x1053: "RescaleSlope"}[element]
+    change(file, **{name: "1.234567"})
+    head = struct.pack("<HH", 0x0028, element) + b"DS\x08\x00"
+    content = file.read_bytes()
+    assert content.count(head + b"1.234567") == 1
+    file.write_bytes(content.replace(head + b"1.234567", head + text.ljust(8)))
+
+
+@pytest.mark.parametrize(
+    ("element", "text"),
+    [(0x1053, text) for text in (b"2,5", b"NaN", b"inf", b"0", b"-0.0e1", b"1e-400", b"1e39", b"2\\3", b"")]
+    + [(0x1052, text) for text in (b"1,5", b"NaN", b"x")],
+)
+def test_a_rescaling_that_would_be_misread_is_refused(
+    make_site: Callable[..., Path], outcome: Outcome, element: int, text: bytes
+) -> None:
+    source = make_site()
+    file = by_position(source / "exam0" / "S2")[7]
+    write_rescaling(file, element, text)
+    found = outcome(source)
+    assert found.code == "MS-X010"
+    assert {0x1052: "RescaleIntercept", 0x1053: "RescaleSlope"}[element] in found.message
+    assert found.detail == str(file)
+
+
+def test_a_rescaling_in_any_decimal_notation_is_used(
+    make_site: Callable[..., Path], outcome: Outcome
+) -> None:
+    source = make_site()
+    for file, slope in zip(
+        by_position(source / "exam0" / "S2"), (b"2.5", b"+2.5", b" 25e-1", b".25E1"), strict=False
+    ):
+        write_rescaling(file, 0x1053, slope)
+        write_rescaling(file, 0x1052, b"0")
+    assert outcome(source).status == "prepared"
