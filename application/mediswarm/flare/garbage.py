@@ -17,7 +17,7 @@ _NAME = "mediswarm-garbage"
 _EVERY_S = 0.5
 _SHARE = 0.05
 """Of one core's time, at most, that looking for cycles may take."""
-_SPARE_BYTES = 256 << 20
+_SPARE_BYTES = 384 << 20
 """Free memory that may stay with the process: it is needed again at once while a model is sent."""
 
 
