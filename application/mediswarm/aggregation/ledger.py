@@ -47,6 +47,7 @@ class Ledger:
     state: State = "running"
     error: dict[str, Any] | None = None
     participants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    contract: dict[str, Any] = field(default_factory=dict)
     present: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     segments: list[dict[str, Any]] = field(default_factory=list)
@@ -68,6 +69,7 @@ class Ledger:
         """Go on with the record of the run's earlier segments: whatever happens now, it is not lost."""
         self.started, self.participants = record["started"], record["participants"]
         self.segments, self.rounds, self.best = record["segments"], record["rounds"], record["best"]
+        self.contract = record.get("contract", {})
         self.scores = {int(key): score for key, score in record["scores"].items()}
         self.rows = written_contributions(self.folder)
 
@@ -97,6 +99,8 @@ class Ledger:
     ) -> None:
         """Note who takes part in the rounds from `first_round` on."""
         self.present, self.left_out = list(introductions), left_out
+        # those admitted have the same, with what was measured
+        self.contract = next((said.contract for said in introductions.values()), self.contract)
         for site, said in introductions.items():
             joined = self.participants.get(site, {}).get("joined", first_round)
             self.participants[site] = {
@@ -271,6 +275,7 @@ class Ledger:
             },
             "started": self.started,
             "finished": self.finished,
+            "contract": self.contract,
             "participants": self.participants,
             "left_out": self.left_out,
             "segments": self.segments,

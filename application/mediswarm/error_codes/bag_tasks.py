@@ -25,4 +25,8 @@ CODES: dict[str, ErrorCode] = {
         "A survival status cannot be told",
         "Write dead, event, yes or 1; or alive, censored, no or 0.",
     ),
+    "MS-B056": ErrorCode(
+        "Training batches are too small for the loss, which compares the cases of a batch",
+        "Raise training.batch_size; the larger, the more cases are compared.",
+    ),
 }

@@ -104,4 +104,8 @@ CODES: dict[str, ErrorCode] = {
     "MS-B071": ErrorCode(
         "The drawn splits could not be kept", "Give the site a scratch directory that can be written to."
     ),
+    "MS-B072": ErrorCode(
+        "Patients of the kept draw are no longer there",
+        "This is legal where patients were withdrawn; else put their rows and features back.",
+    ),
 }

@@ -60,4 +60,9 @@ CODES: dict[str, ErrorCode] = {
         "A whole-slide image does not say how large its pixels are",
         "Pass --mpp, the size of a pixel in µm at the highest magnification.",
     ),
+    "MS-E014": ErrorCode(
+        "Nothing says which patients the model was trained on, so that they could be judged by mistake",
+        "Name the run directory that holds the site's predictions, or give --scratch of the training; "
+        "--split all is for a site that the model was not trained on.",
+    ),
 }

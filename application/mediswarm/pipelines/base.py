@@ -225,6 +225,11 @@ class Pipeline(ABC, Generic[C]):
 
     # -- model ----------------------------------------------------------------------------------
 
+    @property
+    def smallest_batch(self) -> int:
+        """Fewest cases of a training batch that the loss can learn from."""
+        return 1
+
     @abstractmethod
     def model(self) -> nn.Module:
         """A newly initialised model. May read `self.totals`; must not need them to load weights."""

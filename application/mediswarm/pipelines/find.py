@@ -40,7 +40,7 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
             MS-P003 class that lacks a part of the interface.
             Also for a contract that is not plain JSON.
         JobError: MS-J009 the `config:` section is not the pipeline's, MS-J010
-            the selection metric is not among those it reports (R17).
+            the selection metric is not among those it reports (R17), MS-B056 batches are too small.
     """
     kind = find_pipeline_class(job)
     _require_complete(kind)
@@ -59,6 +59,14 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
             f"reports {', '.join(pipeline.reported)}",
             file=file,
             line=lines.get(("selection", "metric")),
+        )
+    if job.training.batch_size < pipeline.smallest_batch:
+        raise JobError(
+            "MS-B056",
+            f"training.batch_size is {job.training.batch_size}, and with this config a batch needs "
+            f"{pipeline.smallest_batch}",
+            file=file,
+            line=lines.get(("training", "batch_size")),
         )
     return pipeline
 

@@ -84,6 +84,7 @@ def test_the_record_has_content_after_every_round(start: Any) -> None:
     assert (record["run_id"], record["state"], record["error"]) == ("run-7", "running", None)
     assert (record["job"], record["job_hash"]) == (run.job.name, run.job.hash)
     assert record["participants"]["berlin"]["cases"] == {"train": 10, "validation": 5, "test": 5}
+    assert record["contract"] == run.centre.pipeline.contract()
     assert record["rounds"][0]["contributed"] == list(SITES)
     assert record["scores"]["0"]["accuracy"] == pytest.approx(0.3)
     assert record["scores"]["0"]["loss"] == pytest.approx(0.5)

@@ -17,7 +17,7 @@ import yaml
 from mediswarm.aggregation.reference import ReferenceRun
 from mediswarm.data.bags.feature_writer import write_features
 from mediswarm.data.bags.synthetic_bags import BagSize, SyntheticBagSite, write_synthetic_bags
-from mediswarm.errors import ContractError, DataError, JobError, RunFailed
+from mediswarm.errors import ContractError, DataError, JobError
 from mediswarm.evaluation.predictions import read_predictions
 from mediswarm.pipelines import RoundPlan, Site, load_pipeline
 from mediswarm.pipelines.stamp import Stamp
@@ -129,6 +129,14 @@ def rewrite(file: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
         ),
         ({"model": {"name": "clam"}, "task": SURVIVAL}, "clusters tiles"),
         ({"bag_size": 0}, "bag_size"),
+        (
+            {"features": {"extractor": "synthetic-0a1b2c3d", "dimension": 8}},
+            "write extractor: synthetic and extractor_hash: 0a1b2c3d",
+        ),
+        ({"features": {"extractor": "x", "extractor_hash": "0A1B", "dimension": 8}}, "extractor_hash"),
+        ({"files": {"clini": "../other/clini"}}, "does not lie in the site's folder"),
+        ({"files": {"features": "/features"}}, "does not lie in the site's folder"),
+        ({"splits": {"table": "a/../../split"}}, "does not lie in the site's folder"),
     ],
 )
 def test_a_bad_config_is_refused_with_its_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -143,6 +151,18 @@ def test_a_metric_of_another_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="auroc_macro") as caught:
         load_pipeline(job_with(tmp_path, config=CONFIG | {"task": SURVIVAL}))
     assert caught.value.code == "MS-J010"
+
+
+def test_survival_in_batches_of_one_patient_is_refused(tmp_path: Path) -> None:
+    """The loss would be 0 for every model."""
+    selection = {"metric": "c_index", "mode": "max"}
+    job = job_with(tmp_path, config=CONFIG | {"task": SURVIVAL}, selection=selection)
+    load_pipeline(job)
+    with pytest.raises(JobError, match=r"training\.batch_size is 1") as caught:
+        load_pipeline(job.varied(training=job.training.model_copy(update={"batch_size": 1})))
+    assert caught.value.code == "MS-B056"
+    alone = job_with(tmp_path, training={"batch_size": 1, "local": {"epochs": 1}})
+    load_pipeline(alone)
 
 
 # -- a site's data --------------------------------------------------------------------------------------
@@ -267,6 +287,51 @@ def test_files_that_the_table_names_and_are_missing_are_one_finding(own: Site) -
         file.unlink()
     failed = [finding for finding in stamp().check(own) if finding.status == "FAIL"]
     assert [(finding.code, len(finding.cases)) for finding in failed] == [("MS-B023", 2)]
+
+
+def test_a_link_that_leads_nowhere_is_a_missing_file_in_check_and_training(own: Site) -> None:
+    file = next((own.folder / "features").glob("*.h5"))
+    file.unlink()
+    file.symlink_to("nowhere.h5")
+    failed = [finding for finding in stamp().check(own) if finding.status == "FAIL"]
+    assert [finding.code for finding in failed] == ["MS-B023"]
+    with pytest.raises(DataError) as caught:
+        stamp().data(own)
+    assert caught.value.code == "MS-B023"
+
+
+def test_a_withdrawn_patient_does_not_stop_the_site_and_is_counted_when_training_starts(
+    own: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = stamp()
+    before = pipeline.data(own)
+    gone = before.train.ids[0]
+    rewrite(own.folder / "clini.csv", lambda rows: [row for row in rows if row["PATIENT"] != gone])
+    caplog.clear()
+    after = pipeline.data(own)
+    assert list(after.train.ids) == list(before.train.ids[1:])
+    assert (after.validation.ids, after.test.ids) == (before.validation.ids, before.test.ids)
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("mediswarm")]
+    assert [line.split(": ")[:2] for line in said] == [
+        ["site small", "MS-B026"],
+        ["site small", "MS-B072"],
+    ]
+    assert gone not in caplog.text
+
+
+def test_a_category_that_the_site_does_not_have_at_all_is_said(own: Site) -> None:
+    rewrite(own.folder / "clini.csv", lambda rows: [row for row in rows if row["SUBTYPE"] != "rare"])
+    said = {finding.message: finding.code for finding in stamp().check(own) if finding.subject == "support"}
+    assert set(said.values()) == {"MS-D117"}
+    assert all("0 rare" in message for message in said)
+    rewrite(own.folder / "clini.csv", lambda rows: [dict(row, STATUS="alive") for row in rows])
+    said = {
+        finding.message: finding.code
+        for finding in stamp(task=SURVIVAL).check(own)
+        if finding.subject == "support"
+    }
+    assert set(said.values()) == {"MS-D117"}
+    assert all("0 event" in message for message in said)
 
 
 def test_features_that_are_not_those_of_the_job_are_refused(cohort: Path) -> None:
@@ -421,9 +486,10 @@ def test_features_that_are_no_numbers_are_named_when_training_meets_them(own: Si
         stored["feats"][:] = float("nan")
     data = pipeline.data(own)
     learner = TorchLearner(pipeline, data, Training())
-    with pytest.raises(RunFailed, match=f"1 of {len(data.train)} training cases hold NaN") as caught:
+    with pytest.raises(DataError, match="hold NaN or infinity") as caught:
         learner.train(RoundPlan(round=0, rounds=1, seed=0))
-    assert caught.value.code == "MS-R004"
+    assert caught.value.code == "MS-B008"
+    assert caught.value.file == str(own.folder / "features" / file)
 
 
 def test_a_survival_loss_compares_all_patients_of_a_split(cohort: Path) -> None:

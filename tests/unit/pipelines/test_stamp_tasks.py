@@ -96,6 +96,8 @@ def test_rows_that_break_a_rule(config: dict[str, Any], row: dict[str, str], cod
     [
         CLASSIFICATION | {"categories": ["MSS"]},
         CLASSIFICATION | {"categories": ["MSS", "MSS"]},
+        CLASSIFICATION | {"categories": ["micro", "macro"]},
+        MULTI_TARGET | {"targets": [{"label": "GROWTH", "categories": ["micro", "macro"]}]},
         CLASSIFICATION | {"categories": ["MSS", " MSI-H"]},
         REGRESSION | {"maximum": 0},
         SURVIVAL | {"censored_after": 0},

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from mediswarm.data.bags.bag_cache import BagCache
 from mediswarm.data.bags.feature_file import FeatureHeader
 from mediswarm.data.bags.tile_reader import Coords, Features, Rows, read_tiles
+from mediswarm.errors import DataError
 
 Bag = dict[str, torch.Tensor]
 """`features` [T, F] float16, `coords` [T, 2] float32 in µm, `mask` [T] True where a tile is; or [n, T, …]."""
@@ -124,8 +125,13 @@ class BagDataset(Dataset[tuple[Bag, torch.Tensor]]):
 
     def _read(self, file: Path, rows: Rows | None) -> tuple[Features, Coords]:
         if self.cache is not None:
-            return self.cache.read(file, self.headers[file], rows)
-        return read_tiles(file, rows, self.headers[file])
+            features, coords = self.cache.read(file, self.headers[file], rows)
+        else:
+            features, coords = read_tiles(file, rows, self.headers[file])
+        if not np.isfinite(features).all():
+            bad = int((~np.isfinite(features).all(axis=1)).sum())
+            raise DataError("MS-B008", f"{bad} of {len(features)} tiles read hold NaN or infinity", file=file)
+        return features, coords
 
 
 class DrawnBags(Dataset[tuple[Bag, torch.Tensor]]):

@@ -28,7 +28,10 @@ LEGACY_TILE_PX = 224
 LEGACY_TILE_UM = 256.0
 """Files without a unit have coordinates in pixels of which 224 are 256 µm."""
 
-_HASH = re.compile(r"(.+)-([0-9a-f]{8,64})")
+HASH = "[0-9a-f]{8,64}"
+"""The pattern of the hash that may follow an extractor's name."""
+
+_NAME_AND_HASH = re.compile(rf"(.+)-({HASH})")
 _STRIDE_TOLERANCE_PX = 0.5
 _MOST_DIMENSIONS = 2
 
@@ -75,7 +78,7 @@ def read_header(path: Path) -> FeatureHeader:
         tiles, features = _shape(path, kind, array)
         coords = _coords(path, file, tiles) if kind == "tile" else None
         size_um, size_px, um_per_unit = _tile_size(path, said, coords)
-        extractor, extractor_hash = _extractor(named if kind == "tile" else encoder or named)
+        extractor, extractor_hash = extractor_and_hash(named if kind == "tile" else encoder or named)
         return FeatureHeader(
             kind=kind,
             extractor=extractor,
@@ -214,25 +217,43 @@ def _tile_size(
         return size_um, pixels, 1.0
     if unit == "um":
         raise DataError("MS-B005", "the file does not say the tile size", file=path)
-    stride = size if size is not None else _stride(coords[:])
-    if stride is None or abs(stride - LEGACY_TILE_PX) > _STRIDE_TOLERANCE_PX:
+    stride = _stride(coords[:])
+    if not _is_legacy(size, stride):
         shown = "cannot be seen" if stride is None else f"is {stride:g}"
+        named = "" if size is None else f" (tile_size is {size:g})"
         raise DataError(
             "MS-B005",
-            f"the file names no unit, and the distance of its tiles {shown}; only {LEGACY_TILE_PX} is known",
+            f"the file names no unit, and the distance of its tiles {shown}{named}; "
+            f"only {LEGACY_TILE_PX} is known",
             file=path,
         )
     return LEGACY_TILE_UM, LEGACY_TILE_PX, LEGACY_TILE_UM / LEGACY_TILE_PX
 
 
+def _is_legacy(size: float | None, stride: float | None) -> bool:
+    """Whether coordinates are pixels of which a tile has 224.
+
+    A tile size of 224 can be one in pixels beside coordinates in µm: the tiles must lie so, too. Where it
+    is said, few tiles may lie several sizes apart.
+    """
+    if size is not None and abs(size - LEGACY_TILE_PX) > _STRIDE_TOLERANCE_PX:
+        return False
+    if stride is None:
+        return size is not None
+    steps = 1 if size is None else max(1, round(stride / LEGACY_TILE_PX))
+    return abs(stride - steps * LEGACY_TILE_PX) <= _STRIDE_TOLERANCE_PX
+
+
 def _stride(coords: np.ndarray[Any, Any]) -> float | None:
     """The least distance of two tiles along an axis; None where there is none."""
     gaps = np.concatenate([np.diff(np.unique(axis)) for axis in np.asarray(coords, dtype=np.float64).T])
+    gaps = gaps[gaps > _STRIDE_TOLERANCE_PX]  # less is rounding
     return float(gaps.min()) if len(gaps) else None
 
 
-def _extractor(said: str | None) -> tuple[str | None, str]:
-    match = _HASH.fullmatch(said or "")
+def extractor_and_hash(said: str | None) -> tuple[str | None, str]:
+    """An extractor's name without the hash that may follow it, and the hash or the empty string."""
+    match = _NAME_AND_HASH.fullmatch(said or "")
     return (match[1], match[2]) if match else (said, "")
 
 

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mediswarm.data.findings import Finding, Status
@@ -105,6 +105,43 @@ def read_split(file: Path, patients: Sequence[str], fold: int) -> tuple[PatientS
     findings = list(_check(file, placed, set(patients)))
     train, val, test = (tuple(sorted({uid for uid, split in placed if split == name})) for name in SPLITS)
     return PatientSplit(train, val, test), findings
+
+
+def read_kept_split(file: Path, patients: Sequence[str], fold: int) -> tuple[PatientSplit, list[Finding]]:
+    """One fold of what :func:`keep_splits` wrote; patients who are no longer there are left out and counted.
+
+    Returns:
+        As :func:`read_split`, with a WARN MS-B072 for patients who are gone.
+
+    Raises:
+        DataError: as :func:`read_split`.
+    """
+    anew = "Delete this file to draw anew; the draw that was kept is then lost."
+    try:
+        split, findings = read_split(file, patients, fold)
+    except DataError as error:
+        raise DataError(error.code, error.message, repair=anew, file=file) from error
+    known, found = set(patients), []
+    for finding in findings:
+        if finding.code == "MS-D112":
+            gone = ERROR_CODES["MS-B072"]
+            found.append(
+                replace(
+                    finding,
+                    status="WARN",
+                    message=f"{gone.title}: {len(finding.cases)}",
+                    code="MS-B072",
+                    repair=gone.resolve,
+                )
+            )
+        else:
+            found.append(replace(finding, repair=anew) if finding.status == "FAIL" else finding)
+    train, val, test = (tuple(uid for uid in getattr(split, name) if uid in known) for name in SPLITS)
+    for name, rest in (("train", train), ("val", val)):
+        if getattr(split, name) and not rest:
+            message = f"no patient of split {name} is there any longer"
+            found.append(Finding("FAIL", "splits", message, "MS-D003", anew, str(file)))
+    return PatientSplit(train, val, test), found
 
 
 def _check(file: Path, placed: Sequence[tuple[str, str]], known: set[str]) -> Iterator[Finding]:

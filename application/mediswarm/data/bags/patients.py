@@ -8,6 +8,8 @@ has one file, `<PATIENT>.h5`. What does not fit is counted and named.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,11 +41,13 @@ class Patients:
     """The patients with a row and features, by id in sorted order, and what was found on the way.
 
     Use them only when no finding is a FAIL (:func:`mediswarm.data.findings.raise_on_failure`).
+    `missing` are files that the slide table names and the feature folder has not.
     """
 
     patients: dict[str, Patient]
     findings: list[Finding]
     table: Path
+    missing: frozenset[Path] = frozenset()
 
     @classmethod
     def read(
@@ -102,19 +106,49 @@ class Patients:
                 patients[row[patient]] = Patient(row, line, files[row[patient]])
         if not patients:
             findings.append(_finding("FAIL", "MS-B028", ERROR_CODES["MS-B028"].title, str(clinical)))
-        return cls(patients, findings, clinical)
+        return cls(patients, findings, clinical, frozenset(features / name for name in named - present))
 
 
 def feature_files(folder: Path) -> set[str]:
     """Paths of all .h5 files below `folder`, relative to it, with `/`; hidden ones are left out.
 
+    Links to files and folders are followed; one that leads nowhere is no file.
+
     Raises:
-        DataError: MS-B029 when there is no such folder.
+        DataError: MS-B029 when there is no such folder, or one in it cannot be listed.
     """
     if not folder.is_dir():
         raise DataError("MS-B029", "there is no such folder", file=folder)
-    found = (path.relative_to(folder) for path in folder.rglob(f"*{_SUFFIX}"))
-    return {path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)}
+    return {path.relative_to(folder).as_posix() for path in _files_below(folder, frozenset())}
+
+
+def _files_below(folder: Path, around: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """`around` are device and number of the folders that `folder` lies in: a link to one is not followed."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as listing:
+            entries = [(Path(entry), entry.is_symlink() or entry.is_dir()) for entry in listing]
+    except OSError as error:
+        raise DataError("MS-B029", f"the folder cannot be listed ({error.strerror})", file=folder) from error
+    here = (status.st_dev, status.st_ino)
+    if here in around:
+        return
+    for path, special in entries:
+        if path.name.startswith("."):
+            continue
+        kind = _kind(path) if special else stat.S_IFREG
+        if kind == stat.S_IFDIR:
+            yield from _files_below(path, around | {here})
+        elif kind is not None and path.suffix == _SUFFIX:
+            yield path
+
+
+def _kind(path: Path) -> int | None:
+    """Of what a link leads to; None where it leads nowhere."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except OSError:
+        return None
 
 
 def _by_patient(ids: pd.Series[str], names: pd.Series[str]) -> dict[str, list[str]]:

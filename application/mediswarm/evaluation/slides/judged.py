@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import csv
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from mediswarm.errors import DataError, RunFailed
+from mediswarm.errors import ContractError, DataError, RunFailed
 from mediswarm.evaluation.predictions import Floats, Ints, PredictionTable
 from mediswarm.evaluation.slides.trained import TrainedModel
 from mediswarm.pipelines.base import Cases, Site
+from mediswarm.pipelines.stamp.cohort import kept_draw
 from mediswarm.pipelines.stamp.tasks import Task
 from mediswarm.pipelines.stamp.tasks.classification import Classification
 from mediswarm.pipelines.stamp.tasks.multi_target import MultiTarget
 from mediswarm.training.batches import ordered_batches
 
+log = logging.getLogger(__name__)
+
 Split = Literal["test", "val", "all"]
+_FILES = {"val": "validation.csv", "test": "test.csv"}
 
 
 @dataclass(frozen=True)
@@ -37,23 +44,67 @@ class JudgedPatients:
 def judge(trained: TrainedModel, site: Site, split: Split) -> JudgedPatients:
     """Predict the patients of a split, in float32, each from all of its tiles.
 
+    Who is in it is what the run says that the model comes from, else what the site's table or the draw
+    that its scratch directory keeps says; `all` are all patients, in a split or not.
+
     Raises:
-        DataError: what the pipeline finds wrong with the site's data; MS-D003 no patients in the split.
+        DataError: what the pipeline finds wrong with the site's data; MS-D003 no patients in the split,
+            MS-E014 nothing says who is in it, MS-E001 the run's predictions cannot be read.
+        ContractError: MS-C001 features that were made in another way than those of the run.
         RunFailed: MS-R004 when a prediction is no finite number.
     """
-    data = trained.pipeline.data(site)
-    splits = {"val": [data.validation], "test": [data.test], "all": [data.train, data.validation, data.test]}
-    judged = [_judge(trained, cases) for cases in splits[split] if len(cases)]
-    if not judged:
+    cases, measured = _patients(trained, site, split)
+    if not len(cases):
         raise DataError("MS-D003", f"site {site.name} has no patients in split {split}")
-    ids = [uid for part in judged for uid in part.ids]
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    predictions = torch.cat([part.predictions for part in judged])[order]
-    if not torch.isfinite(predictions).all():
+    _require_same_features(trained, site, measured)
+    judged = _judge(trained, cases)
+    if not torch.isfinite(judged.predictions).all():
         raise RunFailed("MS-R004", "predictions of the model are no finite numbers")
-    return JudgedPatients(
-        tuple(ids[index] for index in order), predictions, torch.cat([part.targets for part in judged])[order]
-    )
+    return judged
+
+
+def _patients(trained: TrainedModel, site: Site, split: Split) -> tuple[Cases, dict[str, Any]]:
+    """The patients in the order of their ids, and what all of the site's files say of themselves."""
+    pipeline, folder = trained.pipeline, trained.predicted_by_the_run(site.name)
+    if split == "all":
+        cohort = pipeline.patients(site)
+        return cohort.of(sorted(cohort.targets)), cohort.measured()
+    if folder is not None:
+        cohort, wanted = pipeline.patients(site), _ids(folder / _FILES[split])
+        if gone := wanted - cohort.targets.keys():
+            log.warning("site %s: %d patients whom the run predicted are gone", site.name, len(gone))
+        return cohort.of(sorted(wanted - gone)), cohort.measured()
+    kept = kept_draw(site, pipeline.config, pipeline.task)
+    if pipeline.config.splits.table is None and not (kept is not None and kept.is_file()):
+        raise DataError("MS-E014", f"of site {site.name} there is neither a prediction of the run nor a draw")
+    data = pipeline.data(site)
+    return data.validation if split == "val" else data.test, data.measured
+
+
+def _ids(file: Path) -> set[str]:
+    """Whom a run predicted; it writes no file for a split without patients."""
+    if not file.exists():
+        return set()
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            return {row["case"] for row in csv.DictReader(stream, strict=True)}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise DataError("MS-E001", "the run's predictions cannot be read", file=file) from error
+
+
+def _require_same_features(trained: TrainedModel, site: Site, measured: dict[str, Any]) -> None:
+    known = {key: value for key, value in trained.contract.items() if key in measured}
+    for key, value in known.items():
+        if measured[key] != value:
+            raise ContractError(
+                "MS-C001", f"site {site.name} has {key} {measured[key]}, the run of the model {value}"
+            )
+    if not known and trained.pipeline.config.features.extractor_hash is None:
+        log.warning(
+            "site %s: no record of the run lies beside the model, and its job names no extractor_hash: "
+            "whether these features are of the same extractor cannot be known",
+            site.name,
+        )
 
 
 def _judge(trained: TrainedModel, cases: Cases) -> JudgedPatients:

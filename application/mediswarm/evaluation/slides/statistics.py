@@ -130,8 +130,10 @@ def _row(
 def _bootstrap(metrics: Callable[[Ints], Metrics], strata: Sequence[str]) -> dict[str, Interval]:
     """The middle 95 % of each metric over resamples of the patients, within strata.
 
-    A metric that is undefined in a resample, or the same in all, has no interval.
+    A metric that is undefined in a resample, or the same in all, has no interval; without patients none has.
     """
+    if not strata:
+        return {}
     names = np.array(strata)
     members = [np.flatnonzero(names == name) for name in sorted(set(strata))]
     generator = np.random.default_rng(_SEED)

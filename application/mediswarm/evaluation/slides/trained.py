@@ -22,13 +22,25 @@ class TrainedModel:
     """The network in evaluation mode, and the pipeline that knows its task.
 
     `cut_off` is the log risk that divided the validation patients of all sites most evenly,
-    None where no record of the run lies beside the model, or the task is not survival.
+    None where no record of the run lies beside the model, or the task is not survival. `contract` is what
+    the sites of the run agreed on, with what their files say of themselves; empty without that record.
+    `run` is the folder in which the model's lies.
     """
 
     pipeline: Stamp
     network: nn.Module
     device: torch.device
     cut_off: float | None
+    contract: dict[str, Any]
+    run: Path
+
+    def predicted_by_the_run(self, site: str) -> Path | None:
+        """The folder of predictions that the run left at a site, None where it is not beside the model."""
+        places = [self.run / "sites" / site, self.run]  # of a simulation; at the site itself
+        if self.run.name == "personal":
+            places.append(self.run.parent)
+        folders = (place / "predictions" for place in places)
+        return next((folder for folder in folders if (folder / "validation.csv").is_file()), None)
 
     @classmethod
     def load(cls, place: Path, device: str = "cpu") -> Self:
@@ -64,16 +76,31 @@ class TrainedModel:
             )
         network.load_state_dict(read_weights(folder, artefact))
         network.requires_grad_(False)
+        run = folder.resolve().parent
+        record = _record(run)
         return cls(
-            pipeline, network.eval().to(device), torch.device(device), _cut_off(folder, artefact.round)
+            pipeline,
+            network.eval().to(device),
+            torch.device(device),
+            _cut_off(record, artefact.round),
+            record.get("contract") or {},
+            run,
         )
 
 
-def _cut_off(folder: Path, model: int) -> float | None:
-    """What the run's record says of model number `model`, where the folder is one of a run."""
+def _record(run: Path) -> dict[str, Any]:
+    """The run's record, empty where the folder is not one of a run."""
     try:
-        record: dict[str, Any] = json.loads((folder.parent / "run.json").read_text(encoding="utf-8"))
+        record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _cut_off(record: dict[str, Any], model: int) -> float | None:
+    """What the record says of model number `model`."""
+    try:
         value = record["scores"][str(model)]["risk_cut_off"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
     return None if value is None else float(value)

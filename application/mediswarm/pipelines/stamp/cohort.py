@@ -13,7 +13,14 @@ from typing_extensions import Self
 from mediswarm.data.bags.bag_cache import BagCache
 from mediswarm.data.bags.bag_dataset import BagDataset
 from mediswarm.data.bags.feature_checks import FeatureIdentity, FeatureSurvey
-from mediswarm.data.bags.patient_splits import PatientSplit, draw_folds, draw_split, keep_splits, read_split
+from mediswarm.data.bags.patient_splits import (
+    PatientSplit,
+    draw_folds,
+    draw_split,
+    keep_splits,
+    read_kept_split,
+    read_split,
+)
 from mediswarm.data.bags.patients import Patients
 from mediswarm.data.findings import Finding
 from mediswarm.data.splits import SPLITS
@@ -40,8 +47,12 @@ class Cohort:
     cache: BagCache | None
 
     @classmethod
-    def read(cls, site: Site, config: StampConfig, task: Task, *, numbers: bool) -> Self:
+    def read(
+        cls, site: Site, config: StampConfig, task: Task, *, numbers: bool = False, splits: bool = True
+    ) -> Self:
         """Read the tables and the header of every feature file, and with `numbers` all features.
+
+        Without `splits`, none is drawn or read.
 
         Raises:
             DataError: MS-D002, MS-D101 to MS-D103, MS-B029, MS-B070: what keeps it from reading on.
@@ -59,7 +70,7 @@ class Cohort:
         targets, labels = read_targets(patients, task)
         # files that are not there are found in the tables already
         there = {
-            uid: [file for file in patient.files if file.exists()]
+            uid: [file for file in patient.files if file not in patients.missing]
             for uid, patient in patients.patients.items()
         }
         survey = FeatureSurvey.of(there, numbers=numbers)
@@ -67,7 +78,7 @@ class Cohort:
         findings += survey.findings(_declared(config), coords=config.model.needs_coords)
         findings += survey.copies()
         split = None
-        if not any(finding.status == "FAIL" for finding in findings):
+        if splits and not any(finding.status == "FAIL" for finding in findings):
             strata = {uid: task.stratum(target) for uid, target in targets.items()}
             split, found = _split(site, files, config, task, strata)
             findings += [*survey.passed(), *found]
@@ -78,14 +89,15 @@ class Cohort:
         """Cases for training, validation and test."""
         if self.split is None:
             raise ValueError("a cohort that broke a rule has no splits")
-        train, validation, test = (self._cases(getattr(self.split, name)) for name in SPLITS)
+        train, validation, test = (self.of(getattr(self.split, name)) for name in SPLITS)
         return train, validation, test
 
     def measured(self) -> dict[str, Any]:
         """What the files say of themselves, which must be the same at all sites."""
         return {"measured_features": self.survey.measured()}
 
-    def _cases(self, ids: Sequence[str]) -> Cases:
+    def of(self, ids: Sequence[str]) -> Cases:
+        """Those patients, whatever their split."""
         bags = BagDataset(
             ids,
             [self.patients.patients[uid].files for uid in ids],
@@ -145,11 +157,11 @@ def _split(
     try:
         if files.splits is not None:
             split, findings = read_split(files.splits, ids, splits.fold)
-            return split, [*findings, *_support(split, strata)]
-        kept = _kept_file(site, config, task)
+            return split, [*findings, *_support(split, strata, task)]
+        kept = kept_draw(site, config, task)
         if kept is not None and kept.exists():
-            split, findings = read_split(kept, ids, splits.fold)
-            return split, [*findings, *_support(split, strata)]
+            split, findings = read_kept_split(kept, ids, splits.fold)
+            return split, [*findings, *_support(split, strata, task)]
         if splits.folds is not None:
             drawn = draw_folds(strata, splits.seed, splits.folds)
         else:
@@ -157,10 +169,10 @@ def _split(
     except DataError as error:
         return None, [Finding.of(error, "splits")]
     split = drawn[splits.fold]
-    return split, [*_keep(kept, drawn), *_support(split, strata)]
+    return split, [*_keep(kept, drawn), *_support(split, strata, task)]
 
 
-def _kept_file(site: Site, config: StampConfig, task: Task) -> Path | None:
+def kept_draw(site: Site, config: StampConfig, task: Task) -> Path | None:
     """Where the site keeps the draw, so that patients who come later change nobody's split."""
     if site.scratch_dir is None:
         return None
@@ -179,9 +191,9 @@ def _keep(file: Path | None, drawn: Sequence[PatientSplit]) -> Iterator[Finding]
         yield Finding("WARN", "splits", message, "MS-B071", file=str(file))
 
 
-def _support(split: PatientSplit, strata: dict[str, str]) -> Iterator[Finding]:
-    """How many patients of each stratum each split has."""
-    known = sorted(set(strata.values()))
+def _support(split: PatientSplit, strata: dict[str, str], task: Task) -> Iterator[Finding]:
+    """How many patients of each stratum each split has; of those that the task expects, also none."""
+    known = sorted({*strata.values(), *task.expected})
     for name in SPLITS:
         ids = [uid for uid in getattr(split, name) if uid in strata]
         if not ids:

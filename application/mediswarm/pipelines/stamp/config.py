@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from typing_extensions import Self
 
+from mediswarm.data.bags.feature_file import HASH, extractor_and_hash
 from mediswarm.pipelines.stamp.models import BagModel, Vit, misfit
 from mediswarm.pipelines.stamp.tasks import TaskConfig
 from mediswarm.spec import Strict
 
 _FEWEST_FOLDS = 3  # one to test, one to validate, one to train
 _ROUNDING = 1e-6
+
+
+def _within_the_site(name: str) -> str:
+    if not name or "\\" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise ValueError(f"contradiction: {name!r} does not lie in the site's folder; write a path below it")
+    return name
+
+
+Place = Annotated[str, AfterValidator(_within_the_site)]
+"""A path below a site's folder."""
 
 
 class Features(Strict):
@@ -23,6 +35,7 @@ class Features(Strict):
     )
     extractor_hash: str | None = Field(
         None,
+        pattern=f"^{HASH}$",
         description="the hash after the extractor's name in the files; null: any, but the same at all sites",
     )
     tile_size_um: PositiveFloat = Field(256.0, description="edge of a tile in µm; at level tile only")
@@ -32,7 +45,13 @@ class Features(Strict):
     )
 
     @model_validator(mode="after")
-    def _tiles_have_a_size(self) -> Self:
+    def _told_apart(self) -> Self:
+        name, digest = extractor_and_hash(self.extractor)
+        if digest:
+            raise ValueError(
+                f"contradiction: the extractor is named without its hash; write extractor: {name} and "
+                f"extractor_hash: {digest}"
+            )
         if self.level != "tile" and "tile_size_um" in self.model_fields_set:
             raise ValueError(f"contradiction: the level is {self.level}, and tile_size_um is about tiles")
         return self
@@ -41,9 +60,9 @@ class Features(Strict):
 class Files(Strict):
     """What is called how in a site's folder; tables are `.csv` or `.xlsx`."""
 
-    clini: str = Field("clini", description="the table with a row for each patient, without its ending")
-    slide: str = Field("slide", description="the table with a row for each slide, without its ending")
-    features: str = Field("features", description="the folder of feature files")
+    clini: Place = Field("clini", description="the table with a row for each patient, without its ending")
+    slide: Place = Field("slide", description="the table with a row for each slide, without its ending")
+    features: Place = Field("features", description="the folder of feature files")
     patient: str = Field("PATIENT", description="the column of both tables that names the patient")
     filename: str = Field(
         "FILENAME", description="the column of the slide table that names the file in the feature folder"
@@ -53,7 +72,7 @@ class Files(Strict):
 class Splits(Strict):
     """Which patients train, validate and test: drawn once by the seed, or given in a table."""
 
-    table: str | None = Field(
+    table: Place | None = Field(
         None, description="a table of the site with columns PATIENT, Split, Fold, without its ending"
     )
     fractions: tuple[float, float, float] = Field(

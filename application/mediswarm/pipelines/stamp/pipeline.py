@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from mediswarm.pipelines.base import Cases, Pipeline, Site, SiteData
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.stamp.cohort import Cohort
 from mediswarm.pipelines.stamp.config import StampConfig
+
+log = logging.getLogger(__name__)
 
 
 class Stamp(Pipeline[StampConfig]):
@@ -58,10 +61,25 @@ class Stamp(Pipeline[StampConfig]):
         Raises:
             DataError: MS-D002, MS-D003, MS-D101 to MS-D115, or of series B: the first rule that is broken.
         """
-        cohort = Cohort.read(site, self.config, self.task, numbers=False)
-        raise_on_failure(cohort.findings)
+        cohort = self._cohort(site, splits=True)
         train, validation, test = cohort.cases()
         return SiteData(train, validation, test, cohort.measured())
+
+    def patients(self, site: Site) -> Cohort:
+        """All patients of a site who have a row and features, in no split.
+
+        Raises:
+            DataError: as :meth:`data`, but for what is about splits.
+        """
+        return self._cohort(site, splits=False)
+
+    def _cohort(self, site: Site, *, splits: bool) -> Cohort:
+        cohort = Cohort.read(site, self.config, self.task, splits=splits)
+        raise_on_failure(cohort.findings)
+        for finding in cohort.findings:
+            if finding.status == "WARN":
+                log.warning("site %s: %s: %s (%s)", site.name, finding.code, finding.message, finding.file)
+        return cohort
 
     @override
     def check(self, site: Site) -> list[Finding]:
@@ -70,6 +88,11 @@ class Stamp(Pipeline[StampConfig]):
             return Cohort.read(site, self.config, self.task, numbers=True).findings
         except DataError as error:
             return [Finding.of(error, "tables")]
+
+    @property
+    @override
+    def smallest_batch(self) -> int:
+        return self.task.smallest_batch
 
     @override
     def model(self) -> nn.Module:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from mediswarm.data.bags.bag_dataset import BagDataset, DrawnBags, collate_bags
+from mediswarm.data.bags.feature_file import read_header
+from mediswarm.data.bags.feature_writer import write_features
 from mediswarm.data.bags.tile_reader import read_tiles
+from mediswarm.errors import DataError
 
 
 def several_slides(bags: BagDataset) -> int:
@@ -105,3 +110,15 @@ def test_some_tiles(rows: list[int], bags: BagDataset) -> None:
     index = several_slides(bags)
     some, _ = bags.some_tiles(index, np.array(rows))
     assert torch.equal(some["features"], bags[index][0]["features"][rows])
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_features_that_are_no_numbers_are_named_with_their_file(number: float, tmp_path: Path) -> None:
+    file = tmp_path / "bad.h5"
+    features = np.ones((5, 3), dtype=np.float16)
+    features[2, 1] = number
+    write_features(file, features, np.zeros((5, 2), dtype=np.float32), extractor="x")
+    bags = BagDataset(["p"], [[file]], [[0.0]], {file: read_header(file)})
+    with pytest.raises(DataError, match="1 of 5 tiles") as caught:
+        bags[0]
+    assert (caught.value.code, caught.value.file) == ("MS-B008", str(file))

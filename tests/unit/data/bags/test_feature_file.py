@@ -78,6 +78,11 @@ def test_old_coordinates_without_unit_become_micrometres(attributes: dict[str, A
     assert np.array_equal(read_tiles(file)[1], GRID_PX / 224 * 256)
 
 
+def test_old_tiles_of_a_size_that_is_said_may_lie_apart(file: Path) -> None:
+    write(file, {"feats": FEATURES, "coords": GRID_PX * 3 + 0.01}, {"extractor": "x", "tile_size": 224})
+    assert read_header(file).tile_size_um == 256.0
+
+
 def test_old_coordinates_that_lie_in_one_piece_become_micrometres(file: Path) -> None:
     write(file, {"feats": FEATURES, "coords": GRID_PX}, {"extractor": "x"})
     assert np.array_equal(read_tiles(file)[1], GRID_PX / 224 * 256)
@@ -138,6 +143,7 @@ def test_some_rows_are_the_rows_of_the_whole(storage: dict[str, Any], dtype: str
         ("MS-B005", {"feats": FEATURES, "coords": GRID_PX}, {"unit": "um"}),
         ("MS-B005", {"feats": FEATURES, "coords": GRID_PX * 2}, {}),
         ("MS-B005", {"feats": FEATURES, "coords": GRID_PX}, {"tile_size": 512}),
+        ("MS-B005", {"feats": FEATURES, "coords": GRID_PX / 224 * 256}, {"tile_size": 224}),
         ("MS-B005", {"feats": FEATURES[:1], "coords": GRID_PX[:1]}, {}),
         ("MS-B005", {"feats": FEATURES, "coords": GRID_PX}, {"unit": "um", "tile_size_um": "large"}),
         ("MS-B005", {"feats": FEATURES}, {"tile_size_um": -1.0}),

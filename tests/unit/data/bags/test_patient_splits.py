@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mediswarm.data.bags.patient_splits import PatientSplit, draw_folds, draw_split, keep_splits, read_split
+from mediswarm.data.bags.patient_splits import (
+    PatientSplit,
+    draw_folds,
+    draw_split,
+    keep_splits,
+    read_kept_split,
+    read_split,
+)
 from mediswarm.errors import DataError
 
 STRATA = {f"p{number:03d}": "rare" if number % 10 == 0 else "usual" for number in range(120)}
@@ -97,3 +104,32 @@ def test_a_table_without_the_fold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_split(file, ["a"], 3)
     assert caught.value.code == "MS-D114"
+
+
+def test_who_is_gone_is_left_out_of_a_kept_draw(tmp_path: Path) -> None:
+    file = tmp_path / "kept.csv"
+    keep_splits(file, [PatientSplit(("a", "b", "c"), ("d",), ("e", "f"))])
+    split, findings = read_kept_split(file, ["a", "c", "d", "f", "new"], 0)
+    assert split == PatientSplit(("a", "c"), ("d",), ("f",))
+    assert [(finding.status, finding.code, finding.cases) for finding in findings] == [
+        ("WARN", "MS-B072", ("b", "e")),
+        ("WARN", "MS-D118", ("new",)),
+    ]
+    _, findings = read_kept_split(file, ["a", "b", "c"], 0)
+    assert [(finding.status, finding.code) for finding in findings] == [
+        ("WARN", "MS-B072"),
+        ("FAIL", "MS-D003"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "PATIENT,Split\na,train\n", "PATIENT,Split,Fold\na,train,1\n"])
+def test_a_damaged_kept_draw_is_to_be_deleted(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "kept.csv"
+    file.write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_kept_split(file, ["a", "b"], 0)
+    assert caught.value.repair.startswith("Delete this file to draw anew")
+    file.write_text("PATIENT,Split,Fold\na,train,0\nb,va,0\n")
+    _, findings = read_kept_split(file, ["a", "b"], 0)
+    repairs = {finding.repair for finding in findings if finding.status == "FAIL"}
+    assert repairs == {caught.value.repair}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,3 +162,37 @@ def test_a_missing_column_or_folder_is_an_error(site: Folder) -> None:
     with pytest.raises(DataError) as caught:
         Patients.read(site.clinical, site.slides, site.features / "none", ("SUBTYPE",))
     assert caught.value.code == "MS-B029"
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_are_missing_files(
+    site: Folder, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (site.features).rename(elsewhere)
+    site.features.mkdir()
+    (site.features / "slides").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(site.features)
+    (site.features / "nowhere.h5").symlink_to("gone.h5")
+    (site.features / "itself.h5").symlink_to("itself.h5")
+    rows = "PATIENT,FILENAME\np1,slides/one.h5\np2,slides/two.h5\np3,slides/three.h5\n"
+    site.slides.write_text(rows)
+    assert site.read().findings == []
+    site.slides.write_text(rows + "p1,nowhere.h5\np3,itself.h5\n")
+    (found,) = site.read().findings
+    assert (found.status, found.code, found.cases) == ("FAIL", "MS-B023", ("nowhere.h5", "itself.h5"))
+    assert site.read().missing == {site.features / "nowhere.h5", site.features / "itself.h5"}
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(site: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.write(CLINICAL, SLIDES, "inner/more")
+    listed = os.scandir
+
+    def refusing(path: Path) -> Any:
+        if path == site.features / "inner":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr("mediswarm.data.bags.patients.os.scandir", refusing)
+    with pytest.raises(DataError, match="Permission denied") as caught:
+        site.read()
+    assert (caught.value.code, caught.value.file) == ("MS-B029", str(site.features / "inner"))

@@ -65,8 +65,8 @@ def slide_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def north(slide_data: Path) -> Site:
-    return Site("north", slide_data)
+def north(slide_data: Path, tmp_path: Path) -> Site:
+    return Site("north", slide_data, tmp_path / "scratch")
 
 
 @pytest.fixture

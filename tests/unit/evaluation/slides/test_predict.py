@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
+import json
+import logging
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from mediswarm.errors import DataError, RunFailed
+from mediswarm.aggregation.reference import ReferenceRun
+from mediswarm.errors import ContractError, DataError, RunFailed
 from mediswarm.evaluation.slides.judged import judge
 from mediswarm.evaluation.slides.predict import predict_site
 from mediswarm.evaluation.slides.trained import TrainedModel
 from mediswarm.pipelines import Site
+from mediswarm.spec import load_job
+from mediswarm.spec.catalogue import JOBS
 
 Load = Callable[..., TrainedModel]
 
@@ -31,11 +37,11 @@ def truth_of(site: Site) -> dict[str, dict[str, str]]:
 
 def test_classification(load_model: Load, north: Site, tmp_path: Path) -> None:
     trained = load_model("classification", "vit")
+    test = trained.pipeline.data(north).test
     predict_site(trained, north, "test", tmp_path)
     rows, truth = rows_of(tmp_path / "patient-preds.csv"), truth_of(north)
     names = ["SUBTYPE_common", "SUBTYPE_other", "SUBTYPE_rare"]
     assert list(rows[0]) == ["PATIENT", "SUBTYPE", "pred", *names]
-    test = trained.pipeline.data(north).test
     assert [row["PATIENT"] for row in rows] == sorted(test.ids)
     for index, uid in enumerate(test.ids):
         row = next(row for row in rows if row["PATIENT"] == uid)
@@ -61,7 +67,9 @@ def test_survival_and_regression(load_model: Load, north: Site, tmp_path: Path) 
         days, dead = float(truth[row["PATIENT"]]["DAYS"]), truth[row["PATIENT"]]["STATUS"] == "dead"
         assert (float(row["DAYS"]), row["STATUS"]) == (min(days, 1000), "1" if dead and days <= 1000 else "0")
     assert (tmp_path / "s" / "kaplan-meier.svg").exists()
-    predict_site(load_model("regression"), north, "val", tmp_path / "r")
+    trained = load_model("regression")
+    trained.pipeline.data(north)
+    predict_site(trained, north, "val", tmp_path / "r")
     rows = rows_of(tmp_path / "r" / "patient-preds.csv")
     assert list(rows[0]) == ["PATIENT", "VALUE", "pred"]
     for row in rows:
@@ -103,6 +111,7 @@ def test_figures_are_svg_that_needs_no_page(load_model: Load, north: Site, tmp_p
 
 def test_all_are_the_patients_of_all_splits(load_model: Load, north: Site) -> None:
     trained = load_model("regression", "mlp")
+    trained.pipeline.data(north)
     whole = judge(trained, north, "all")
     assert list(whole.ids) == sorted(truth_of(north))
     for split in ("val", "test"):
@@ -118,6 +127,7 @@ def test_a_split_without_patients(load_model: Load, north: Site, monkeypatch: py
     monkeypatch.setattr(
         trained.pipeline, "config", trained.pipeline.config.model_copy(update={"splits": splits})
     )
+    trained.pipeline.data(north)
     with pytest.raises(DataError, match="no patients in split test") as caught:
         judge(trained, north, "test")
     assert caught.value.code == "MS-D003"
@@ -128,5 +138,110 @@ def test_a_model_that_diverged(load_model: Load, north: Site) -> None:
     trained = load_model("regression")
     next(trained.network.parameters()).fill_(float("nan"))
     with pytest.raises(RunFailed) as caught:
-        judge(trained, north, "val")
+        judge(trained, north, "all")
     assert caught.value.code == "MS-R004"
+
+
+@pytest.fixture
+def data(slide_data: Path, tmp_path: Path) -> Path:
+    """A copy of the data, to be changed."""
+    shutil.copytree(slide_data, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def without_patients(site: Site, wanted: Callable[[int], bool]) -> list[str]:
+    """Take those patients, numbered in the table's order, out of both tables; their ids."""
+    clini, slide = site.folder / "clini.csv", site.folder / "slide.csv"
+    head, *lines = clini.read_text().splitlines()
+    gone = [line.split(",")[0] for number, line in enumerate(lines) if wanted(number)]
+    for file in (clini, slide):
+        head, *lines = file.read_text().splitlines()
+        column = head.split(",").index("PATIENT")
+        kept = [line for line in lines if line.split(",")[column] not in gone]
+        file.write_text("\n".join([head, *kept]) + "\n")
+    return gone
+
+
+def test_the_patients_of_a_run_are_those_whom_it_predicted_though_others_come_and_go(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A draw of today, with another list of patients, would judge patients who were trained on."""
+    job = load_job(JOBS / "STAMP_classification")
+    features = {"extractor": "synthetic", "dimension": 8}
+    config: Any = job.config | {"features": features, "model": {"name": "linear"}}
+    job = job.varied(config=config, workflow={"name": "fedavg", "rounds": 1})
+    site = Site("north", data)
+    (data / "later").mkdir()
+    for name in ("clini.csv", "slide.csv"):
+        shutil.copy(site.folder / name, data / "later" / name)
+    without_patients(site, lambda number: number % 3 == 0)
+    ReferenceRun(job, [site], tmp_path / "run").run()
+    predicted = {
+        split: [row["case"] for row in rows_of(tmp_path / "run/sites/north/predictions" / f"{name}.csv")]
+        for split, name in (("val", "validation"), ("test", "test"))
+    }
+    for name in ("clini.csv", "slide.csv"):  # those who were left out come
+        (data / "later" / name).replace(site.folder / name)
+    gone = without_patients(site, lambda number: number % 10 == 2)
+    assert set(gone) & set(predicted["test"])
+    for place in ("run", "run/best"):
+        trained = TrainedModel.load(tmp_path / place)
+        assert set(trained.pipeline.data(site).test.ids) - set(predicted["test"])
+        for split in ("val", "test"):
+            assert list(judge(trained, site, split).ids) == sorted(set(predicted[split]) - set(gone))
+        assert len(judge(trained, site, "all")) == 40 - len(gone)
+    assert f"{len(set(gone) & set(predicted['test']))} patients whom the run predicted" in caplog.text
+    assert "cannot be known" not in caplog.text
+
+
+def test_a_draw_of_today_is_not_taken_for_that_of_the_training(load_model: Load, north: Site) -> None:
+    trained = load_model("regression")
+    for site in (north, Site("north", north.data_dir)):
+        with pytest.raises(DataError, match="neither a prediction of the run nor a draw") as caught:
+            judge(trained, site, "test")
+        assert caught.value.code == "MS-E014"
+        assert len(judge(trained, site, "all")) == 40
+
+
+def test_all_are_also_patients_in_no_split(load_model: Load, data: Path, tmp_path: Path) -> None:
+    trained, site = load_model("regression"), Site("north", data, tmp_path / "scratch")
+    tables = {name: (site.folder / name).read_text() for name in ("clini.csv", "slide.csv")}
+    without_patients(site, lambda number: number < 4)
+    trained.pipeline.data(site)
+    for name, text in tables.items():
+        (site.folder / name).write_text(text)
+    assert len(judge(trained, site, "all")) == 40
+
+
+def test_a_label_that_no_judged_patient_has(load_model: Load, data: Path, tmp_path: Path) -> None:
+    clini = data / "north" / "clini.csv"
+    head, *lines = clini.read_text().splitlines()
+    column = head.split(",").index("GRADE")
+    cells = [line.split(",") for line in lines]
+    rows = [",".join([*row[:column], "", *row[column + 1 :]]) for row in cells]
+    clini.write_text("\n".join([head, *rows]) + "\n")
+    statistics = predict_site(load_model("multi_target", "barspoon"), Site("north", data), "all", tmp_path)
+    unknown = [one for one in statistics if one.label == "GRADE"]
+    assert unknown
+    assert {(one.value, one.low, one.support) for one in unknown} == {(None, None, 0)}
+
+
+def test_features_of_another_extractor_than_the_run_s(
+    load_model: Load, save_model: Callable[..., Path], north: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = save_model("regression")
+    trained = TrainedModel.load(run)
+    with caplog.at_level(logging.WARNING):
+        judge(trained, north, "all")
+    assert "whether these features are of the same extractor cannot be known" in caplog.text
+    measured = trained.pipeline.data(north).measured
+    contract = trained.pipeline.contract() | measured
+    (run / "run.json").write_text(json.dumps({"contract": contract}))
+    caplog.clear()
+    judge(TrainedModel.load(run), north, "all")
+    assert caplog.text == ""
+    measured["measured_features"]["extractor_hash"] = "ffffffff"
+    (run / "run.json").write_text(json.dumps({"contract": contract}))
+    with pytest.raises(ContractError, match="ffffffff") as caught:
+        judge(TrainedModel.load(run), north, "all")
+    assert caught.value.code == "MS-C001"

@@ -10,7 +10,8 @@ import numpy as np
 from mediswarm.pipelines.classification import mean_of, one_versus_rest
 from mediswarm.pipelines.counts import Counts, ratio
 
-SUMMARIES = ("accuracy", "balanced_accuracy", "auroc_macro", "auprc_macro", "f1_macro")
+MEAN = "macro"
+SUMMARIES = ("accuracy", "balanced_accuracy", f"auroc_{MEAN}", f"auprc_{MEAN}", f"f1_{MEAN}")
 _OF_A_CLASS = ("auroc", "auprc", "f1", "support")
 
 
@@ -58,7 +59,7 @@ def score_metrics(counts: Counts, categories: Sequence[str]) -> dict[str, float 
     return {
         "accuracy": ratio(float(hits.sum()), counts["cases"][0]),
         "balanced_accuracy": mean_of(recalls),
-        **{f"{metric}_macro": mean_of(of_class[metric]) for metric in ("auroc", "auprc", "f1")},
+        **{f"{metric}_{MEAN}": mean_of(of_class[metric]) for metric in ("auroc", "auprc", "f1")},
         **{
             f"{metric}_{name}": of_class[metric][index]
             for index, name in enumerate(categories)

@@ -14,6 +14,7 @@ from typing_extensions import override
 from mediswarm.models.bags.clam import ClamOutput
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.stamp.tasks.class_scores import (
+    MEAN,
     balanced_weights,
     score_counts,
     score_metrics,
@@ -36,8 +37,8 @@ class ClassificationConfig(Strict):
 
     @field_validator("categories")
     @classmethod
-    def _different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return different(names)
+    def _usable(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return usable_categories(names)
 
     def build(self) -> Classification:
         """The task."""
@@ -80,6 +81,11 @@ class Classification(Task):
     @override
     def stratum(self, target: Sequence[float]) -> str:
         return self.config.categories[int(target[0])]
+
+    @property
+    @override
+    def expected(self) -> tuple[str, ...]:
+        return self.config.categories
 
     @override
     def statistics(self, targets: torch.Tensor) -> Counts:
@@ -132,6 +138,19 @@ def different(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names) or not all(name and name == name.strip() for name in names):
         raise ValueError("contradiction: names must be different, not empty, without spaces around them")
     return names
+
+
+def usable_categories(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names`, if they are different and no metric of a category is called as a mean over categories.
+
+    Raises:
+        ValueError: else, as a validator of a config does.
+    """
+    if MEAN in names:
+        raise ValueError(
+            f"contradiction: metrics that end in _{MEAN} are means over categories; name it otherwise"
+        )
+    return different(names)
 
 
 def _places(target: torch.Tensor) -> torch.Tensor:

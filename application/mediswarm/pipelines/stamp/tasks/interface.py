@@ -55,9 +55,19 @@ class Task(ABC):
     def stratum(self, target: Sequence[float]) -> str:
         """Patients of one stratum are spread evenly over a site's splits."""
 
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """Strata without which a site has little to learn from, or to judge by."""
+        return ()
+
     @abstractmethod
     def statistics(self, targets: torch.Tensor) -> Counts:
         """Counts of a site's training targets whose sum over sites :meth:`agree` receives."""
+
+    @property
+    def smallest_batch(self) -> int:
+        """Fewest patients of a batch that something can be learned from."""
+        return 1
 
     def agree(self, totals: Counts) -> None:
         """Receive the summed statistics of all sites, before the first model is made."""

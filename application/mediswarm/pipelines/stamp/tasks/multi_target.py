@@ -21,7 +21,7 @@ from mediswarm.pipelines.stamp.tasks.class_scores import (
     score_metrics,
     score_names,
 )
-from mediswarm.pipelines.stamp.tasks.classification import FEWEST_CATEGORIES, different
+from mediswarm.pipelines.stamp.tasks.classification import FEWEST_CATEGORIES, different, usable_categories
 from mediswarm.pipelines.stamp.tasks.interface import Task, category_of
 from mediswarm.spec import Strict
 
@@ -38,8 +38,8 @@ class Target(Strict):
 
     @field_validator("categories")
     @classmethod
-    def _different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return different(names)
+    def _usable(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return usable_categories(names)
 
 
 class MultiTargetConfig(Strict):
@@ -104,6 +104,11 @@ class MultiTarget(Task):
         """The first label's category; a stratum for each combination would be of single patients."""
         place = int(target[0])
         return "unknown" if place == _UNKNOWN else self.config.targets[0].categories[place]
+
+    @property
+    @override
+    def expected(self) -> tuple[str, ...]:
+        return self.config.targets[0].categories
 
     @override
     def statistics(self, targets: torch.Tensor) -> Counts:

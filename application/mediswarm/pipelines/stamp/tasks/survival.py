@@ -98,6 +98,17 @@ class Survival(Task):
     def stratum(self, target: Sequence[float]) -> str:
         return "event" if target[1] else "censored"
 
+    @property
+    @override
+    def expected(self) -> tuple[str, ...]:
+        return ("event",)
+
+    @property
+    @override
+    def smallest_batch(self) -> int:
+        """Two: one patient alone has a partial likelihood of 1, whatever the model."""
+        return 2
+
     @override
     def statistics(self, targets: torch.Tensor) -> Counts:
         """`events`, by which a job may weigh sites, and `cases`."""
