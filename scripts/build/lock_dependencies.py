@@ -6,7 +6,8 @@ Three files come out in ``docker_config``: ``requirements.lock`` is what MediSwa
 runs with, and all that goes into an image; ``requirements-dev.lock`` is what the
 tests and checks need besides. The public build of torch for Linux needs NVIDIA's
 libraries beside it; they stand in ``requirements-cuda.lock`` and are installed
-only where that build is, and so is torchvision, which has no build for the other. Either build of torch satisfies the first file.
+only where that build is, and so is torchvision, which has no build for the other.
+Either build of torch satisfies the first file.
 """
 
 from __future__ import annotations
