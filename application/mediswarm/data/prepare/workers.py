@@ -39,8 +39,8 @@ def in_processes(
         except BrokenProcessPool as error:
             raise RunCrashed("MS-X024", "a process that prepared cases was killed from outside") from error
         finally:
-            # after an interrupt only the cases in work are finished
-            pool.shutdown(wait=False, cancel_futures=True)
+            # after an error or an interrupt only the cases in work are finished; nothing writes after this
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def end_with_parent() -> None:
