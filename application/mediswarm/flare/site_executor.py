@@ -55,9 +55,6 @@ class SiteExecutor(Executor):
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.START_RUN:
-            # torch itself would import it at the first optimizer, in the first round, at all sites at once
-            import torch._dynamo  # noqa: F401
-
             register_tensors()
             set_aside()
         elif event_type == EventType.END_RUN and self._run is not None:

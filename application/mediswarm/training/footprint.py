@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mediswarm.data.prepare.workers import end_with_parent
+from mediswarm.data.worker_process import end_with_parent
 from mediswarm.errors import HostError, MediSwarmError, PipelineError, RunCrashed, code_of
 from mediswarm.pipelines.base import Pipeline, SiteData
 from mediswarm.pipelines.find import load_pipeline

@@ -75,6 +75,8 @@ def test_targets(config: dict[str, Any], row: dict[str, str], target: list[float
         (REGRESSION, {"TMB": "12,5"}, "MS-B052"),
         (REGRESSION, {"TMB": "nan"}, "MS-B052"),
         (REGRESSION, {"TMB": "inf"}, "MS-B052"),
+        (REGRESSION, {"TMB": "1_0"}, "MS-B052"),
+        (REGRESSION, {"TMB": "\uff11\uff12"}, "MS-B052"),
         (REGRESSION, {"TMB": "201"}, "MS-B053"),
         (SURVIVAL, {"OS": "3", "STATUS": ""}, "MS-B050"),
         (SURVIVAL, {"OS": "", "STATUS": "dead"}, "MS-B050"),

@@ -42,21 +42,27 @@ class _Network(Strict):
         """
 
 
-class Vit(_Network):
-    """A vision transformer over tiles; the defaults are STAMP's."""
+class _Transformer(_Network):
+    """A network whose attention heads share its width."""
 
-    name: Literal["vit"] = Field("vit", description="transformer over tiles with a class token")
     width: PositiveInt = Field(512, description=_WIDTH)
-    layers: PositiveInt = Field(2, description="layers of the transformer")
     heads: PositiveInt = Field(8, description=_HEADS)
-    hidden: PositiveInt = Field(512, description="features within each feed-forward network")
-    dropout: float = Field(0.25, description=_DROPOUT, ge=0, lt=1)
-    alibi: bool = Field(False, description="lower attention by the distance between tiles in µm")
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
-        _require_heads_fit(self.width, self.heads)
+        if self.width % self.heads:
+            raise ValueError(f"contradiction: width {self.width} must be a multiple of heads {self.heads}")
         return self
+
+
+class Vit(_Transformer):
+    """A vision transformer over tiles; the defaults are STAMP's."""
+
+    name: Literal["vit"] = Field("vit", description="transformer over tiles with a class token")
+    layers: PositiveInt = Field(2, description="layers of the transformer")
+    hidden: PositiveInt = Field(512, description="features within each feed-forward network")
+    dropout: float = Field(0.25, description=_DROPOUT, ge=0, lt=1)
+    alibi: bool = Field(False, description="lower attention by the distance between tiles in µm")
 
     @property
     @override
@@ -100,40 +106,26 @@ class Linear(_Network):
         return MeanMlp(features, sum(groups), hidden=1, layers=1, dropout=0.0)
 
 
-class TransMilModel(_Network):
+class TransMilModel(_Transformer):
     """TransMIL; the defaults are the paper's."""
 
     name: Literal["trans_mil"] = Field("trans_mil", description="two Nyström layers and a pyramid")
-    width: PositiveInt = Field(512, description=_WIDTH)
-    heads: PositiveInt = Field(8, description=_HEADS)
     landmarks: PositiveInt = Field(256, description="tokens that stand for all in an attention, at most")
     dropout: float = Field(0.1, description=_DROPOUT, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Self:
-        _require_heads_fit(self.width, self.heads)
-        return self
 
     @override
     def build(self, features: int, groups: Sequence[int]) -> nn.Module:
         return TransMil(features, sum(groups), self.width, self.heads, self.landmarks, self.dropout)
 
 
-class BarspoonModel(_Network):
+class BarspoonModel(_Transformer):
     """Encoder and decoder with a class token for each target."""
 
     name: Literal["barspoon"] = Field("barspoon", description="a class token for each target")
-    width: PositiveInt = Field(512, description=_WIDTH)
     encoder_layers: PositiveInt = Field(2, description="layers of the tiles' transformer")
     decoder_layers: PositiveInt = Field(2, description="layers in which class tokens look at the tiles")
-    heads: PositiveInt = Field(8, description=_HEADS)
     hidden: PositiveInt = Field(2048, description="features within each feed-forward network")
     dropout: float = Field(0.1, description=_DROPOUT, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Self:
-        _require_heads_fit(self.width, self.heads)
-        return self
 
     @override
     def build(self, features: int, groups: Sequence[int]) -> nn.Module:
@@ -197,8 +189,3 @@ def misfit(model: BagModel, task: TaskConfig) -> str | None:
     if model.name == "clam" and task.name != "classification":
         return f"model clam clusters tiles by the patient's category, and the task is {task.name}; use abmil"
     return None
-
-
-def _require_heads_fit(width: int, heads: int) -> None:
-    if width % heads:
-        raise ValueError(f"contradiction: width {width} must be a multiple of heads {heads}")

@@ -7,38 +7,26 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch.nn.functional import cross_entropy
 from typing_extensions import override
 
 from mediswarm.models.bags.clam import ClamOutput
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.stamp.tasks.class_scores import (
-    MEAN,
     balanced_weights,
     score_counts,
     score_metrics,
     score_names,
 )
 from mediswarm.pipelines.stamp.tasks.interface import Task, category_of, text_of
-from mediswarm.spec import Strict
-
-FEWEST_CATEGORIES = 2
+from mediswarm.pipelines.stamp.tasks.label import Label
 
 
-class ClassificationConfig(Strict):
+class ClassificationConfig(Label):
     """One label with ordered categories."""
 
     name: Literal["classification"] = Field("classification", description="one label with categories")
-    label: str = Field(description="column of the clini table", min_length=1)
-    categories: tuple[str, ...] = Field(
-        description="the label's categories in order, spelt as in the table", min_length=FEWEST_CATEGORIES
-    )
-
-    @field_validator("categories")
-    @classmethod
-    def _usable(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return usable_categories(names)
 
     def build(self) -> Classification:
         """The task."""
@@ -127,30 +115,6 @@ class Classification(Task):
     @override
     def prediction_columns(self) -> list[str]:
         return [f"p_{name}" for name in self.config.categories]
-
-
-def different(names: tuple[str, ...]) -> tuple[str, ...]:
-    """`names`, if no two are the same and none is empty or has spaces around it.
-
-    Raises:
-        ValueError: else, as a validator of a config does.
-    """
-    if len(set(names)) < len(names) or not all(name and name == name.strip() for name in names):
-        raise ValueError("contradiction: names must be different, not empty, without spaces around them")
-    return names
-
-
-def usable_categories(names: tuple[str, ...]) -> tuple[str, ...]:
-    """`names`, if they are different and no metric of a category is called as a mean over categories.
-
-    Raises:
-        ValueError: else, as a validator of a config does.
-    """
-    if MEAN in names:
-        raise ValueError(
-            f"contradiction: metrics that end in _{MEAN} are means over categories; name it otherwise"
-        )
-    return different(names)
 
 
 def _places(target: torch.Tensor) -> torch.Tensor:

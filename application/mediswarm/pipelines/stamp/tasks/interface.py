@@ -137,7 +137,8 @@ def number_of(text: str, column: str) -> float:
         DataError: MS-B052 when it is none.
     """
     try:
-        number = float(text)
+        # Python also takes 1_000 and other scripts' digits, which no table means
+        number = float(text) if text.isascii() and "_" not in text else float("nan")
     except ValueError:
         number = float("nan")
     if not abs(number) < float("inf"):

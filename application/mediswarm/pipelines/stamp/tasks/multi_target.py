@@ -21,38 +21,24 @@ from mediswarm.pipelines.stamp.tasks.class_scores import (
     score_metrics,
     score_names,
 )
-from mediswarm.pipelines.stamp.tasks.classification import FEWEST_CATEGORIES, different, usable_categories
 from mediswarm.pipelines.stamp.tasks.interface import Task, category_of
+from mediswarm.pipelines.stamp.tasks.label import Label, different
 from mediswarm.spec import Strict
 
 _UNKNOWN = -1
-
-
-class Target(Strict):
-    """One of the labels."""
-
-    label: str = Field(description="column of the clini table", min_length=1)
-    categories: tuple[str, ...] = Field(
-        description="the label's categories in order, spelt as in the table", min_length=FEWEST_CATEGORIES
-    )
-
-    @field_validator("categories")
-    @classmethod
-    def _usable(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return usable_categories(names)
 
 
 class MultiTargetConfig(Strict):
     """Several labels with ordered categories."""
 
     name: Literal["multi_target"] = Field("multi_target", description="several labels with categories")
-    targets: tuple[Target, ...] = Field(
+    targets: tuple[Label, ...] = Field(
         description="the labels; a patient may lack some of them, but not all", min_length=1
     )
 
     @field_validator("targets")
     @classmethod
-    def _different_labels(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    def _different_labels(cls, targets: tuple[Label, ...]) -> tuple[Label, ...]:
         different(tuple(target.label for target in targets))
         return targets
 
