@@ -35,6 +35,7 @@ from mediswarm.spec import FedAvg, Job, Swarm, load_job
 from mediswarm.spec.catalogue import JOBS
 
 POOLED = "pooled"
+POOLED_RISK_SET = "fedavg, risk set of all sites"
 RESAMPLES = 1000
 COHORT = (
     SyntheticBagSite("site-1", (60, 48, 20), shift=1.0, gain=1.0),
@@ -108,14 +109,19 @@ def methods(job: Job, sites: tuple[str, ...]) -> dict[str, tuple[Job, tuple[str,
     """The job of each method, and who trains it."""
     averaging = job.workflow.model_dump(include={"rounds", "weights"})
     federated = {
-        "fedavg": FedAvg(**averaging),
-        "fedprox": FedAvg(**averaging, proximal_mu=0.1),
-        "swarm": Swarm(**averaging),
+        "fedavg": job.varied(workflow=FedAvg(**averaging)),
+        "fedprox": job.varied(workflow=FedAvg(**averaging, proximal_mu=0.1)),
+        "swarm": job.varied(workflow=Swarm(**averaging)),
     }
+    task: Any = job.config["task"]
+    if task["name"] == "survival":
+        config = job.config | {"task": task | {"risk_set": "federation"}}
+        workflow = FedAvg(rounds=job.workflow.rounds)
+        federated[POOLED_RISK_SET] = job.varied(config=config, workflow=workflow)
     return {
         **{f"local, {site}": (local_variant(job), (site,)) for site in sites},
         POOLED: (local_variant(job), (POOLED,)),
-        **{name: (job.varied(workflow=workflow), sites) for name, workflow in federated.items()},
+        **{name: (variant, sites) for name, variant in federated.items()},
     }
 
 
@@ -192,7 +198,7 @@ def main() -> None:
                 for method, (variant, who) in methods(job, sites).items():
                     started = time.perf_counter()
                     rows = tested_by(
-                        variant, who, folder / "data", folder / "runs" / f"{task}-{seed}-{method}"
+                        variant, who, folder / "data", folder / "runs" / f"{task}-{seed}-{len(results)}"
                     )
                     result = {"task": task, "metric": metric, "method": method, "seed": seed}
                     result |= {"value": judge(pipeline, rows, metric), "patients": len(rows)}

@@ -160,6 +160,14 @@ def test_a_site_that_fails_or_is_late_is_excluded_from_its_round_and_comes_back(
     assert not nothing_left()
 
 
+def test_a_run_directory_may_have_any_name(make_job: Any, tmp_path: Path) -> None:
+    """Also one that NVFlare takes for no job's name."""
+    job = make_job(workflow={"name": "fedavg", "rounds": 1}, **SHORT)
+    record = simulate(job, SITES, tmp_path / ".second try, für Köln")
+    assert record["state"] == "succeeded"
+    assert (tmp_path / ".second try, für Köln" / "last" / "model.safetensors").is_file()
+
+
 def test_the_command_trains_and_prints_the_record(tmp_path: Path, nothing_left: Any) -> None:
     out = tmp_path / "run"
     done = subprocess.run(

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from pydantic import TypeAdapter
 
 from mediswarm.aggregation.reference import ReferenceRun
 from mediswarm.data.bags.synthetic_bags import BagSize, SyntheticBagSite, write_synthetic_bags
 from mediswarm.flare.simulator import simulate
 from mediswarm.pipelines import Site
-from mediswarm.spec import Job, load_job
+from mediswarm.spec import FedAvg, Job, load_job
 from mediswarm.spec.catalogue import JOBS
+from mediswarm.spec.workflow import Workflow
 
 pytestmark = pytest.mark.simulator
 SITES = ("north", "south")
@@ -53,3 +55,30 @@ def test_a_task_through_nvflare(name: str, cohort: Path, tmp_path: Path) -> None
         torch.testing.assert_close(weights[key], value, rtol=0, atol=1e-6)
     with (tmp_path / "flare" / "sites" / "north" / "predictions" / "test.csv").open() as stream:
         assert list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("workflow", ["fedavg", "swarm"])
+def test_the_risk_set_of_all_sites_through_nvflare(workflow: str, cohort: Path, tmp_path: Path) -> None:
+    """Every round begins with risks summed over the sites; the model travels once all the same."""
+    job = small("STAMP_survival")
+    task: Any = job.config["task"]
+    document = {"name": workflow, "rounds": 3, "weights": "cases"}
+    job = job.varied(
+        config=job.config | {"task": task | {"risk_set": "federation"}},
+        workflow=TypeAdapter(Workflow).validate_python(document),
+    )
+    record = simulate(job, list(SITES), tmp_path / "flare", cohort)
+    assert record["state"] == "succeeded"
+    assert all(entry["contributed"] == list(SITES) for entry in record["rounds"])
+    # a swarm's server has no model; what the sites make of the rounds is that of averaging
+    centre = job.varied(workflow=FedAvg(rounds=3)) if workflow == "swarm" else job
+    reference = ReferenceRun(centre, [Site(site, cohort) for site in SITES], tmp_path / "reference")
+    reference.run()
+    last = tmp_path / "flare" / ("sites/north/last" if workflow == "swarm" else "last")
+    weights = safetensors.torch.load_file(last / "model.safetensors")
+    for key, value in reference.weights.items():
+        torch.testing.assert_close(weights[key], value, rtol=0, atol=1e-6)
+    with (tmp_path / "flare" / "contributions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    bytes_of_model = sum(value.numel() * 4 for value in reference.weights.values())
+    assert {int(row["received_bytes"]) for row in rows} <= {0, bytes_of_model}

@@ -15,7 +15,7 @@ from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, Job
-from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
+from mediswarm.training.crossing import Contribution, Introduction, Judgement, MeasureOrder, Order
 from mediswarm.training.model_store import ModelStore
 from mediswarm.training.precision import narrow, widened
 from mediswarm.training.pretrained import with_pretrained
@@ -88,15 +88,20 @@ class Coordinator:
             {"model": best.round, "metric": best.metric, "value": best.value} if best else None,
         )
 
-    def order(self, round_: int) -> Order:
-        """What a site is sent in a round."""
+    def measure_order(self, round_: int) -> MeasureOrder:
+        """What a site is sent before a round, if the pipeline sums over all sites in each."""
+        return MeasureOrder(round_, self.shown(self.strategy.weights), self.totals)
+
+    def order(self, round_: int, round_totals: Counts | None = None) -> Order:
+        """What a site is sent in a round; the weights, if it has them from measuring, are left out."""
         control = self.strategy.control()
         return Order(
             round=round_,
-            weights=self.shown(self.strategy.weights),
+            weights=None if round_totals else self.shown(self.strategy.weights),
             totals=self.totals,
             control=None if control is None else self.shown(control),
             validate=self._validates,
+            round_totals=round_totals or {},
         )
 
     def accept(self, site: str, contribution: Contribution) -> None:

@@ -14,6 +14,7 @@ from mediswarm.aggregation.coordinator import Coordinator
 from mediswarm.aggregation.ledger import Watch
 from mediswarm.errors import MediSwarmError, RunFailed, code_of
 from mediswarm.pipelines.base import Site
+from mediswarm.pipelines.counts import Counts, add_counts
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, FedAvg, Job
@@ -61,8 +62,9 @@ class ReferenceRun:
         try:
             order = centre.admit({name: site.introduce() for name, site in self.sites.items()}, {})
             for round_ in range(self.job.workflow.rounds):
+                sums = self._measured(round_, order)
                 for name in order:
-                    centre.accept(name, self.sites[name].contribute(centre.order(round_)))
+                    centre.accept(name, self.sites[name].contribute(centre.order(round_, sums)))
                 centre.end_round(round_)
                 if isinstance(self.job.workflow, Cyclic):
                     centre.judged(self._judge(order, self.weights, keep_predictions=False))
@@ -88,6 +90,12 @@ class ReferenceRun:
     def weights(self) -> Weights:
         """The shared weights as they are now."""
         return self.centre.strategy.weights
+
+    def _measured(self, round_: int, sites: list[str]) -> Counts:
+        if not self.centre.pipeline.sums_each_round:
+            return {}
+        order = self.centre.measure_order(round_)
+        return add_counts(self.sites[name].measure(order).statistics for name in sites)
 
     def _judge(
         self, sites: list[str], weights: Weights | None, keep_predictions: bool

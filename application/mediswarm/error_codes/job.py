@@ -87,6 +87,11 @@ CODES: dict[str, ErrorCode] = {
         "Set another training.batch_size, so that no batch of one is left, or train without batch "
         "normalisation (odelia: config.batch_norm: group) or on larger inputs.",
     ),
+    "MS-J017": ErrorCode(
+        "A loss of all sites together needs sites that weigh as many cases as they have",
+        "Set workflow.weights to cases, in a workflow that has it (all but cyclic), or choose a loss "
+        "within each site (stamp: config.task.risk_set: site).",
+    ),
     # pipelines
     "MS-P001": ErrorCode(
         "No pipeline of this name",

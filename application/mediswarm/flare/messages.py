@@ -26,9 +26,8 @@ from mediswarm.training.tensor_views import Shape, TensorView, shape_in, tensor_
 T = TypeVar("T")
 _ERROR = "mediswarm_error"
 
-INTRODUCE, CONTRIBUTE, JUDGE = "introduce", "contribute", "judge"
+INTRODUCE, MEASURE, CONTRIBUTE, JUDGE = "introduce", "measure", "contribute", "judge"
 AGGREGATE = "aggregate"
-TASKS = (INTRODUCE, CONTRIBUTE, JUDGE, AGGREGATE)
 
 
 def register_tensors() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -66,7 +67,7 @@ def simulate(
         workspace = Path(temporary) / "workspace"
         _allow_our_components(workspace)
         segment = Segment(0, job.workflow.rounds, tuple(sites))
-        nvflare_job = build_job(job, Path(temporary) / "job", run_dir.name, segment)
+        nvflare_job = build_job(job, Path(temporary) / "job", _run_id(run_dir), segment)
         scratch = run_dir / "scratch"
         scratch.mkdir(exist_ok=True)
         log = run_dir / "logs" / "simulator.log"
@@ -77,7 +78,7 @@ def simulate(
         cut_short: MediSwarmError | None = None
         try:
             with simulator_started(arguments, workspace, log, environment) as process:
-                _follow(process, workspace, run_dir.name, watch)
+                _follow(process, workspace, _run_id(run_dir), watch)
         except RunCrashed as error:
             cut_short = error
             raise
@@ -89,6 +90,12 @@ def simulate(
             if cut_short is not None:
                 _note_end(run_dir, cut_short)
     return _record(run_dir, log)
+
+
+def _run_id(run_dir: Path) -> str:
+    """The directory's name in the letters that NVFlare allows in a job's name."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", run_dir.resolve().name).lstrip("._-")
+    return name or "run"
 
 
 def _allow_our_components(workspace: Path) -> None:
@@ -135,12 +142,12 @@ def _follow(process: subprocess.Popen[bytes], workspace: Path, run_id: str, watc
 def _collect(workspace: Path, run_dir: Path, sites: list[str]) -> None:
     """Move what the run left from NVFlare's workspace to the run directory."""
     server = workspace / _SERVER
-    _move(run_in_workspace(server, run_dir.name), run_dir)
+    _move(run_in_workspace(server, _run_id(run_dir)), run_dir)
     for name in (_SERVER, *sites):
         for log in sorted((workspace / name).rglob("log.txt")):
             shutil.copyfile(log, run_dir / "logs" / f"{name}.log")
     for site in sites:
-        _move(run_in_workspace(workspace / site, run_dir.name), run_dir / "sites" / site)
+        _move(run_in_workspace(workspace / site, _run_id(run_dir)), run_dir / "sites" / site)
     for which in ("last", "best"):
         # in a swarm every site keeps the models and the server none
         kept = [run_dir / "sites" / site / which for site in sites]

@@ -21,6 +21,7 @@ from mediswarm.flare.messages import (
     CONTRIBUTE,
     INTRODUCE,
     JUDGE,
+    MEASURE,
     pack,
     pack_error,
     register_tensors,
@@ -28,7 +29,7 @@ from mediswarm.flare.messages import (
 )
 from mediswarm.flare.site_settings import image_that_runs, site_from_environment
 from mediswarm.pipelines.find import load_pipeline
-from mediswarm.training.crossing import Introduction, JudgeOrder, Order
+from mediswarm.training.crossing import Introduction, JudgeOrder, MeasureOrder, Order
 from mediswarm.training.site_run import SiteRun
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,12 @@ class SiteExecutor(Executor):
 
     def answers(self, fl_ctx: FLContext) -> dict[str, Callable[[SiteRun, Shareable], Shareable]]:
         """What answers each task; a workflow with further tasks adds to it."""
-        return {INTRODUCE: self._introduce, CONTRIBUTE: self._contribute, JUDGE: _judge}
+        return {
+            INTRODUCE: self._introduce,
+            MEASURE: _measure,
+            CONTRIBUTE: self._contribute,
+            JUDGE: _judge,
+        }
 
     def introduction(self, run: SiteRun) -> Introduction:
         """What this site says before its first round of a segment."""
@@ -100,6 +106,10 @@ class SiteExecutor(Executor):
 
     def _stopped(self) -> bool:
         return self._abort is not None and bool(self._abort.triggered)
+
+
+def _measure(run: SiteRun, message: Shareable) -> Shareable:
+    return pack(run.measure(unpack(MeasureOrder, message)))
 
 
 def _judge(run: SiteRun, message: Shareable) -> Shareable:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
@@ -12,13 +14,13 @@ from mediswarm.aggregation.ledger import Ledger
 from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.errors import ArtefactError, ContractError, RunCrashed
 from mediswarm.flare.job_folder import run_folder
-from mediswarm.flare.messages import AGGREGATE, CONTRIBUTE, JUDGE, pack, unpack
+from mediswarm.flare.messages import AGGREGATE, CONTRIBUTE, JUDGE, MEASURE, pack, unpack
 from mediswarm.flare.round_controller import Accept, RoundController
 from mediswarm.flare.swarm_messages import Aggregated, AggregateOrder, SwarmOrder, SwarmReport
-from mediswarm.pipelines.counts import Counts
+from mediswarm.pipelines.counts import Counts, add_counts
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.spec import Job
-from mediswarm.training.crossing import Contribution, Introduction, Judgement
+from mediswarm.training.crossing import Contribution, Introduction, Judgement, Measured
 
 
 class SwarmController(RoundController):
@@ -109,7 +111,11 @@ class SwarmController(RoundController):
         reports: dict[str, SwarmReport] = {}
         order = SwarmOrder(round_, holder, self._totals, aggregator, self._promote)
         self._aggregator = aggregator
-        failed = self._ask(
+        failed: dict[str, str] = {}
+        if self._pipeline.sums_each_round:
+            sites, failed, sums = self._measure(order, sites)
+            order = replace(order, round_totals=sums)
+        failed |= self._ask(
             CONTRIBUTE,
             pack(order),
             sites,
@@ -135,12 +141,22 @@ class SwarmController(RoundController):
             [aggregator],
             lambda _, answer: made.append(unpack(Aggregated, answer)),
         )
-        if lost:
-            raise RunCrashed(
-                "MS-R006", f"round {round_}: the aggregating site {aggregator} failed ({lost[aggregator]})"
-            )
+        _require_aggregator(aggregator, lost, round_)
         self._aggregator = None
         self._ledger.aggregated(aggregator, made[0].digest, made[0].changed)
+
+    def _measure(self, order: SwarmOrder, sites: list[str]) -> tuple[list[str], dict[str, str], Counts]:
+        """The sites that measured the round's model, why the others did not, and the sum."""
+        said: dict[str, Measured] = {}
+        failed = self._ask(
+            MEASURE,
+            pack(order),
+            sites,
+            lambda site, answer: said.__setitem__(site, unpack(Measured, answer)),
+        )
+        require_quorum(failed, sites, self._job.workflow.round_quorum, f"round {order.model}")
+        _require_aggregator(order.aggregator, failed, order.model)
+        return list(said), failed, add_counts(measured.statistics for measured in said.values())
 
     def _judge(self, order: SwarmOrder, sites: list[str]) -> dict[str, Judgement]:
         said: dict[str, Judgement] = {}
@@ -156,6 +172,11 @@ class SwarmController(RoundController):
 
     def _value_if(self, best: bool) -> float | None:
         return self._ledger.best["value"] if best and self._ledger.best else None
+
+
+def _require_aggregator(site: str, failed: dict[str, str], round_: int) -> None:
+    if site in failed:
+        raise RunCrashed("MS-R006", f"round {round_}: the aggregating site {site} failed ({failed[site]})")
 
 
 def _contribution(report: SwarmReport) -> Contribution:

@@ -22,6 +22,7 @@ from mediswarm.flare.messages import (
     AGGREGATE,
     CONTRIBUTE,
     JUDGE,
+    MEASURE,
     at_hand,
     error_in,
     pack,
@@ -45,7 +46,7 @@ from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Swarm
 from mediswarm.training.artefact import describe_artefact, repair_artefact
-from mediswarm.training.crossing import Contribution, Introduction, Order
+from mediswarm.training.crossing import Contribution, Introduction, MeasureOrder, Order
 from mediswarm.training.model_store import ModelStore
 from mediswarm.training.precision import narrow, widen
 from mediswarm.training.shared_weights import digest_of
@@ -96,6 +97,7 @@ class SwarmExecutor(SiteExecutor):
 
     def answers(self, fl_ctx: FLContext) -> dict[str, Callable[[SiteRun, Shareable], Shareable]]:
         return super().answers(fl_ctx) | {
+            MEASURE: lambda run, message: self._measure(run, unpack(SwarmOrder, message), fl_ctx),
             CONTRIBUTE: lambda run, message: self._train(run, unpack(SwarmOrder, message), fl_ctx),
             AGGREGATE: lambda run, message: self._aggregate(run, unpack(AggregateOrder, message)),
             JUDGE: lambda run, message: self._judge_model(run, unpack(SwarmOrder, message), fl_ctx),
@@ -103,15 +105,28 @@ class SwarmExecutor(SiteExecutor):
 
     # -- tasks of the server --------------------------------------------------------------------
 
-    def _train(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> Shareable:
+    def _measure(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> Shareable:
         self._take_model(run, order, fl_ctx)
+        shown = narrow(self._weights, run.job.exchange.precision)
+        return pack(run.measure(MeasureOrder(order.model, shown, order.totals)))
+
+    def _train(self, run: SiteRun, order: SwarmOrder, fl_ctx: FLContext) -> Shareable:
+        if not order.round_totals:
+            self._take_model(run, order, fl_ctx)
         if order.aggregator == run.site.name:
             with self._lock:
                 strategy = FedAvgStrategy(self._weights, self._trainable, self._workflow(run).weights)
                 folder = run.run_dir / "updates" / str(order.model)
                 self._pending = PendingUpdates(order.model, strategy, folder)
         shown = narrow(self._weights, run.job.exchange.precision)
-        contribution = run.contribute(Order(order.model, shown, order.totals))
+        contribution = run.contribute(
+            Order(
+                order.model,
+                None if order.round_totals else shown,
+                order.totals,
+                round_totals=order.round_totals,
+            )
+        )
         if self._stopped():
             raise RunFailed("MS-R007", "the run was stopped while this site trained")
         report = SwarmReport(

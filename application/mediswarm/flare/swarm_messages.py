@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
@@ -17,7 +17,8 @@ class SwarmOrder:
     `model` is the number of the model to take (and in `contribute` to train),
     `holder` the site that has it, `aggregator` who collects the round's
     updates. `promote` is the value of the selection metric of the model taken
-    before this one when that was the best so far.
+    before this one when that was the best so far. `round_totals` are the summed counts of
+    the sites that have taken and measured the model already.
     """
 
     model: int
@@ -26,6 +27,7 @@ class SwarmOrder:
     aggregator: str = ""
     promote: float | None = None
     keep_predictions: bool = False
+    round_totals: Counts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -192,6 +192,23 @@ class Pipeline(ABC, Generic[C]):
         """Receive the summed statistics of all sites; called before :meth:`model`."""
         self.totals = totals
 
+    # -- what all sites agree on before each round, where the loss is of all cases together ------
+
+    @property
+    def sums_each_round(self) -> bool:
+        """Whether training needs :meth:`round_statistics` of all sites, one more exchange in each round.
+
+        The loss is a mean over cases then, and the workflow must weigh sites by their cases.
+        """
+        return False
+
+    def round_statistics(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
+        """Counts of this site's training cases under the model that a round begins with, never rows."""
+        return {}
+
+    def agree_on_round(self, totals: Counts, own: Counts) -> None:
+        """Receive the summed round statistics of all sites, and the site's own; both empty after training."""
+
     # -- data -----------------------------------------------------------------------------------
 
     def sites(self, data_dir: Path | None) -> list[str]:

@@ -40,7 +40,8 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
             MS-P003 class that lacks a part of the interface.
             Also for a contract that is not plain JSON.
         JobError: MS-J009 the `config:` section is not the pipeline's, MS-J010
-            the selection metric is not among those it reports (R17), MS-B056 batches are too small.
+            the selection metric is not among those it reports (R17), MS-B056 batches are too small,
+            MS-J017 the loss does not go with the workflow.
     """
     kind = find_pipeline_class(job)
     _require_complete(kind)
@@ -67,6 +68,15 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
             f"{pipeline.smallest_batch}",
             file=file,
             line=lines.get(("training", "batch_size")),
+        )
+    weighted_by = getattr(job.workflow, "weights", None)
+    if pipeline.sums_each_round and weighted_by != "cases":
+        raise JobError(
+            "MS-J017",
+            f"the loss of this config is of all sites together, and workflow {job.workflow.name} "
+            + (f"weighs sites by {weighted_by}" if weighted_by else "does not average"),
+            file=file,
+            line=lines.get(("workflow", "weights"), lines.get(("workflow",))),
         )
     return pipeline
 

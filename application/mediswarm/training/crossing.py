@@ -36,15 +36,18 @@ class Introduction:
 class Order:
     """What the others ask of a site in one round.
 
-    `weights` are those of the shared model, in the exchange's precision; `totals`
-    the summed statistics of all sites; `control` SCAFFOLD's global control variate.
+    `weights` are those of the shared model, in the exchange's precision, or None for those
+    that came with the round's :class:`MeasureOrder`; `totals` the summed statistics of all
+    sites; `control` SCAFFOLD's global control variate; `round_totals` the summed answers to
+    the MeasureOrder, empty where the pipeline needs none.
     """
 
     round: int
-    weights: Weights
+    weights: Weights | None
     totals: Counts
     control: Weights | None = None
     validate: bool = True
+    round_totals: Counts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Contribution:
     `update` is the trained model minus the received one; `control` the change
     of the site's control variate. `metrics` are counts on the site's
     validation cases for the model *received*, empty when it was not asked to
-    validate; `seconds` by phase; `received_bytes` and `sent_bytes` those of
+    validate; `seconds` by phase, measuring as part of `validate`; `received_bytes` and `sent_bytes` those of
     the tensors as they travelled.
     """
 
@@ -69,6 +72,22 @@ class Contribution:
     seconds: dict[str, float] = field(default_factory=dict)
     received_bytes: int = 0
     sent_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class MeasureOrder:
+    """What the others ask of a site before a round whose loss needs sums over all sites."""
+
+    round: int
+    weights: Weights
+    totals: Counts
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Counts of a site's training cases under the model that the round begins with."""
+
+    statistics: Counts
 
 
 @dataclass(frozen=True)

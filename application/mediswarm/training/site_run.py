@@ -17,14 +17,14 @@ import torch
 from torch import nn
 
 from mediswarm import __version__
-from mediswarm.errors import DataError, PipelineError, RunFailed
+from mediswarm.errors import DataError, PipelineError, RunCrashed, RunFailed
 from mediswarm.pipelines.base import Cases, Pipeline, Site, SiteData, read_site
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.find import require_plain_contract
-from mediswarm.pipelines.learner import Learner, RoundPlan, Weights
+from mediswarm.pipelines.learner import Learner, Predictions, RoundPlan, Weights
 from mediswarm.spec import Cyclic, Job, Scaffold
 from mediswarm.training.control_variate import ControlVariate
-from mediswarm.training.crossing import Contribution, Introduction, Judgement, Order
+from mediswarm.training.crossing import Contribution, Introduction, Judgement, Measured, MeasureOrder, Order
 from mediswarm.training.model_store import ModelStore
 from mediswarm.training.precision import bytes_of, narrow, widen
 from mediswarm.training.predictions import write_predictions
@@ -66,6 +66,7 @@ class SiteRun:
         self.state = SiteState(run_dir / "state")
         self.statistics: Counts = {}
         self._metrics_seen = False
+        self._measured: tuple[MeasureOrder, Measured, float] | None = None
 
     def introduce(self) -> Introduction:
         """Read the site's data and say what the others need to know before round 0.
@@ -93,25 +94,45 @@ class SiteRun:
             metrics=self.pipeline.reported,
         )
 
-    def contribute(self, order: Order) -> Contribution:
-        """One round: load the received weights, validate them, train, give back the difference."""
+    def measure(self, order: MeasureOrder) -> Measured:
+        """Count what the round's loss needs of this site's training cases; the weights stay for the round."""
         learner = self._learner(order.totals, order.round)
         started = time.perf_counter()
-        received = widen(order.weights)
+        learner.load(widen(order.weights))
+        predictions = _finite(learner.predict(self._data.train))
+        statistics = self.pipeline.round_statistics(predictions.outputs, predictions.targets)
+        measured = Measured(statistics)
+        self._measured = order, measured, time.perf_counter() - started
+        return measured
+
+    def contribute(self, order: Order) -> Contribution:
+        """One round: load the received weights, validate them, train, give back the difference.
+
+        Raises:
+            RunCrashed: MS-R006 when the order needs a model that was not measured in this round.
+        """
+        learner = self._learner(order.totals, order.round)
+        weights, own, measured_s = self._begun(order)
+        started = time.perf_counter()
+        received = widen(weights)
         global_control = None if order.control is None else widen(order.control)
         learner.load(received)
         metrics = self._count(learner, self._data.validation)[0] if order.validate else {}
         validated = time.perf_counter()
-        result = learner.train(self._plan(order.round, global_control))
+        self.pipeline.agree_on_round(order.round_totals, own)
+        try:
+            result = learner.train(self._plan(order.round, global_control))
+        finally:
+            self.pipeline.agree_on_round({}, {})
         trained = time.perf_counter()
         precision = self.job.exchange.precision
-        weights = learner.weights()
-        update, control = difference(weights, received), None
+        trained_weights = learner.weights()
+        update, control = difference(trained_weights, received), None
         if global_control is not None and result.lr_sum > 0:
             change = self.control.renew(global_control, update, result.lr_sum, precision)
             control = narrow(change, precision)
         update = narrow(update, precision)
-        self._keep(order.round + 1, learner, weights, received)
+        self._keep(order.round + 1, learner, trained_weights, received)
         events = self.statistics.get("events")
         return Contribution(
             round=order.round,
@@ -122,8 +143,8 @@ class SiteRun:
             events=events[0] if events else None,
             control=control,
             metrics=metrics,
-            seconds={"validate": validated - started, "train": trained - validated},
-            received_bytes=bytes_of(order.weights) + bytes_of(order.control),
+            seconds={"validate": measured_s + validated - started, "train": trained - validated},
+            received_bytes=bytes_of(weights) + bytes_of(order.control),
             sent_bytes=bytes_of(update) + bytes_of(control),
         )
 
@@ -157,6 +178,15 @@ class SiteRun:
         self.state.wait()
         if self.learner is not None:
             self.learner.close()
+
+    def _begun(self, order: Order) -> tuple[Weights, Counts, float]:
+        """The round's weights; where they came to be measured, what was counted, and the seconds it took."""
+        if order.weights is not None:
+            return order.weights, {}, 0.0
+        measured, self._measured = self._measured, None
+        if measured is None or measured[0].round != order.round:
+            raise RunCrashed("MS-R006", f"this site has not measured the model of round {order.round}")
+        return measured[0].weights, measured[1].statistics, measured[2]
 
     def _keep_personal_model(self, own: Weights, totals: Counts) -> None:
         """Save the judged model with this site's local parameters, which no one else has."""
@@ -215,10 +245,8 @@ class SiteRun:
             stop=self.stop,
         )
 
-    def _count(self, learner: Learner, cases: Cases) -> tuple[Counts, Any]:
-        predictions = learner.predict(cases)
-        if not (torch.isfinite(predictions.outputs).all() and math.isfinite(predictions.loss)):
-            raise RunFailed("MS-R004", "predictions of the model are no longer finite numbers")
+    def _count(self, learner: Learner, cases: Cases) -> tuple[Counts, Predictions]:
+        predictions = _finite(learner.predict(cases))
         counts = self.pipeline.count(predictions.outputs, predictions.targets)
         if not self._metrics_seen:
             given = set(self.pipeline.metrics(counts))
@@ -232,6 +260,12 @@ class SiteRun:
             self._metrics_seen = True
         judged = float(len(cases))
         return counts | {"judged_cases": [judged], "judged_loss": [predictions.loss * judged]}, predictions
+
+
+def _finite(predictions: Predictions) -> Predictions:
+    if not (torch.isfinite(predictions.outputs).all() and math.isfinite(predictions.loss)):
+        raise RunFailed("MS-R004", "predictions of the model are no longer finite numbers")
+    return predictions
 
 
 def initial_weights(job: Job, pipeline: Pipeline[Any], totals: Counts) -> tuple[Weights, set[str], str]:

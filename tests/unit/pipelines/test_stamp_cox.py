@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mediswarm.pipelines import add_counts
+from mediswarm.pipelines import Counts, add_counts
 from mediswarm.pipelines.stamp.cox import (
     cox_loss,
     federated_breslow_loss,
@@ -69,56 +69,98 @@ def test_a_batch_without_an_event_teaches_nothing() -> None:
     inputs, time, event = patients(5, 3)
     loss = cox_loss(inputs.float() @ weights, time, torch.zeros_like(event))
     assert loss == 0
-    torch.autograd.backward(loss)
-    assert torch.equal(weights.grad, torch.zeros(3))
+    assert torch.equal(grad(loss, weights), torch.zeros(3))
     alone = cox_loss((inputs[:1].float() @ weights), time[:1], torch.ones(1))
     assert alone == 0, "one patient is compared with nobody"
 
 
-def test_three_sites_have_the_gradient_of_all_patients_pooled() -> None:
-    """Sites of different size, one with no event at all; Breslow's likelihood on the grid."""
-    weights = torch.tensor([0.4, -0.2, 0.1], dtype=torch.float64)
-    sites = [patients(80, 4, ties=False), patients(25, 5, ties=False), patients(9, 6, ties=False)]
-    sites[2] = (*sites[2][:2], torch.zeros(9, dtype=torch.float64))
-    summed = add_counts(risk_sums(inputs @ weights, time, event, GRID) for inputs, time, event in sites)
-    shares, gradient = 0.0, torch.zeros(3, dtype=torch.float64)
-    for inputs, time, event in sites:
-        own = weights.clone().requires_grad_()
-        share = federated_breslow_loss(inputs @ own, time, event, GRID, summed)
-        torch.autograd.backward(share)
-        shares, gradient = shares + float(share.detach()), gradient + own.grad
+def grad(loss: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
+    """The gradient."""
+    return torch.autograd.grad(loss, of)[0]
 
-    inputs, time, event = (torch.cat(parts) for parts in zip(*sites, strict=True))
+
+def sums_of(log_risk: torch.Tensor, time: torch.Tensor, event: torch.Tensor) -> Counts:
+    """What a site says before a round."""
+    return risk_sums(log_risk, time, event, GRID) | {"cases": [float(len(time))]}
+
+
+def pooled_on_grid(log_risk: torch.Tensor, time: torch.Tensor, event: torch.Tensor) -> torch.Tensor:
+    """Breslow's likelihood of all patients, event by event, with times tied in the grid's intervals."""
     tied = GRID[intervals_of(time, GRID)]
-    pooled = weights.clone().requires_grad_()
-    log_risk = inputs @ pooled
     likelihood = torch.zeros((), dtype=torch.float64)
     for index in event.nonzero()[:, 0]:
         likelihood = likelihood + log_risk[index] - log_risk[tied >= tied[index]].logsumexp(dim=0)
-    loss = -likelihood / event.sum()
-    torch.autograd.backward(loss)
-    torch.testing.assert_close(gradient, pooled.grad, rtol=0, atol=1e-6)
-    assert shares == pytest.approx(float(loss.detach()), abs=1e-6)
-    assert pooled_loss(summed) == pytest.approx(float(loss.detach()), abs=1e-6)
+    return -likelihood / event.sum()
+
+
+def three_sites() -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Sites of different size, one with no event at all."""
+    sites = [patients(80, 4, ties=False), patients(25, 5, ties=False), patients(9, 6, ties=False)]
+    sites[2] = (*sites[2][:2], torch.zeros(9, dtype=torch.float64))
+    return sites
+
+
+def test_three_sites_have_the_loss_and_gradient_of_all_patients_pooled() -> None:
+    weights = torch.tensor([0.4, -0.2, 0.1], dtype=torch.float64)
+    sites = three_sites()
+    summed = add_counts(sums_of(inputs @ weights, time, event) for inputs, time, event in sites)
+    value, gradient = 0.0, torch.zeros(3, dtype=torch.float64)
+    for inputs, time, event in sites:
+        own = weights.clone().requires_grad_()
+        counted = sums_of(inputs @ weights, time, event)
+        loss = federated_breslow_loss(inputs @ own, time, event, GRID, summed, counted)
+        share = len(time) / summed["cases"][0]
+        value, gradient = value + share * float(loss.detach()), gradient + share * grad(loss, own)
+
+    inputs, time, event = (torch.cat(parts) for parts in zip(*sites, strict=True))
+    pooled = weights.clone().requires_grad_()
+    expected = pooled_on_grid(inputs @ pooled, time, event)
+    torch.testing.assert_close(gradient, grad(expected, pooled), rtol=0, atol=1e-6)
+    assert value == pytest.approx(float(expected.detach()), abs=1e-6)
+    assert pooled_loss(summed) == pytest.approx(float(expected.detach()), abs=1e-6)
     stratified = sum(
         float(cox_loss(inputs @ weights, time, event)) * float(event.sum()) for inputs, time, event in sites
     )
-    assert abs(stratified / float(event.sum()) - float(loss.detach())) > 0.1, (
+    assert abs(stratified / float(event.sum()) - float(expected.detach())) > 0.1, (
         "the stratified likelihood is another"
     )
 
 
+def test_batches_add_up_to_the_site_but_for_the_shift_of_all_log_risks() -> None:
+    """A batch's mean residual is noise in a direction that ranks nobody: it is replaced by the site's."""
+    weights = torch.tensor([0.4, -0.2, 0.1], dtype=torch.float64)
+    sites = three_sites()
+    summed = add_counts(sums_of(inputs @ weights, time, event) for inputs, time, event in sites)
+    inputs, time, event = sites[0]
+    own = sums_of(inputs @ weights, time, event)
+    for batch in (slice(0, 80), slice(0, 10), slice(33, 40)):
+        shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        log_risk = inputs[batch] @ weights + shift
+        loss = federated_breslow_loss(log_risk, time[batch], event[batch], GRID, summed, own)
+        found = grad(loss, shift)
+        if batch == slice(0, 80):
+            expected = found
+        assert float(found) == pytest.approx(float(expected), abs=1e-9)
+    assert abs(float(expected)) > 1e-3, "this site has fewer or more events than all sites' hazard says"
+
+
+def test_rounds_of_one_step_end_at_the_pooled_estimate() -> None:
+    """Summed anew before every step, the sites arrive where the pooled likelihood is least."""
+    inputs, time, event = (torch.cat(parts) for parts in zip(*three_sites(), strict=True))
+    weights = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    for _ in range(300):
+        summed = sums_of((inputs @ weights).detach(), time, event)
+        loss = federated_breslow_loss(inputs @ weights, time, event, GRID, summed, summed)
+        weights = (weights - 0.3 * grad(loss, weights)).detach().requires_grad_()
+    left = grad(pooled_on_grid(inputs @ weights, time, event), weights)
+    torch.testing.assert_close(left, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
 def test_no_event_at_any_site() -> None:
     inputs, time, event = patients(5, 7)
-    summed = risk_sums(inputs[:, 0], time, torch.zeros_like(event), GRID)
+    summed = sums_of(inputs[:, 0], time, torch.zeros_like(event))
     assert pooled_loss(summed) is None
     log_risk = inputs[:, 0].clone().requires_grad_()
-    loss = federated_breslow_loss(log_risk, time, torch.zeros_like(event), GRID, summed)
-    torch.autograd.backward(loss)
+    loss = federated_breslow_loss(log_risk, time, torch.zeros_like(event), GRID, summed, summed)
     assert loss == 0
-    assert not log_risk.grad.any()
-
-
-def test_a_time_on_an_edge_belongs_to_the_interval_that_ends_there() -> None:
-    times = torch.tensor([0.0, 0.5, 1.0, 1.001, 24.0])
-    assert intervals_of(times, GRID).tolist() == [0, 0, 0, 1, 23]
+    assert not grad(loss, log_risk).any()

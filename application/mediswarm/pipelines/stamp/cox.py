@@ -42,42 +42,65 @@ def risk_sums(log_risk: torch.Tensor, time: torch.Tensor, event: torch.Tensor, g
         `deaths` [intervals], `risk_sums` [intervals]: Σ exp(log risk) over those at risk there, and
         `event_log_risk` [1]: Σ log risk over events.
     """
-    deaths, sums = _deaths_and_sums(log_risk, time, event, grid)
+    place = intervals_of(time, grid)
+    none = torch.zeros(len(grid), dtype=torch.float64)
+    deaths = none.index_add(0, place, event.double())
+    leaving = none.index_add(0, place, log_risk.double().exp())
     return {
         "deaths": deaths.tolist(),
-        "risk_sums": sums.tolist(),
+        "risk_sums": leaving.flip(0).cumsum(0).flip(0).tolist(),
         "event_log_risk": [float((log_risk.double() * event).sum())],
     }
 
 
 def federated_breslow_loss(
-    log_risk: torch.Tensor, time: torch.Tensor, event: torch.Tensor, grid: torch.Tensor, summed: Counts
+    log_risk: torch.Tensor,
+    time: torch.Tensor,
+    event: torch.Tensor,
+    grid: torch.Tensor,
+    summed: Counts,
+    own: Counts,
 ) -> torch.Tensor:
-    """A site's share of the pooled negative log partial likelihood per event (Breslow, 1974).
+    """Pooled negative log partial likelihood per event (Breslow, 1974), as a mean over patients.
 
-    Both the shares and their gradients, summed over the sites, are those of all patients pooled,
-    on the same grid. That holds at the weights for which `summed` was made: one step of it.
+    Its gradient is the sum over patients of the martingale residual, exp(log risk) times Breslow's
+    cumulative baseline hazard minus the event (Therneau, Grambsch and Fleming, 1990), times the gradient
+    of the log risk. With the hazard of `summed`, each patient's term needs no other patient. The mean
+    over all patients of all sites has value and gradient of the pooled likelihood at the weights for
+    which `summed` was made.
+
+    A partial likelihood does not change when all log risks shift alike; the residuals of one batch, which
+    do not add up to 0 as those of all patients do, would shift them at random, and so would dropout and
+    bags of few tiles. In the gradient, a batch's mean residual is therefore replaced by that of all
+    patients of the site, which `own` gives: for the whole site as one batch this changes nothing.
 
     Args:
-        log_risk: of all training patients of the site [n].
+        log_risk: of a batch of training patients of one site [n].
         time: [n].
         event: [n].
         grid: as for :func:`risk_sums`.
-        summed: :func:`risk_sums` of all sites, this one too, added up.
+        summed: :func:`risk_sums` of all training patients of all sites, added up, and their `cases` [1].
+        own: the same of this site alone.
 
     Returns:
         [scalar], float64; 0 where no site has an event.
     """
-    all_deaths, all_sums = (
-        torch.tensor(summed[name], dtype=torch.float64, device=log_risk.device)
-        for name in ("deaths", "risk_sums")
+    device, log_risk = log_risk.device, log_risk.double()
+    deaths, sums, own_sums = (
+        torch.tensor(values, dtype=torch.float64, device=device)
+        for values in (summed["deaths"], summed["risk_sums"], own["risk_sums"])
     )
-    deaths, sums = _deaths_and_sums(log_risk, time, event, grid)
-    known = all_deaths > 0
-    own = (deaths * all_sums.log())[known].sum() - (log_risk.double() * event).sum()
-    # of Σ d log S the gradient is Σ d / S · ∇S, where ∇S is a sum over the sites
-    pulled = (all_deaths / all_sums * sums)[known].sum()
-    return (own + pulled - pulled.detach()) / all_deaths.sum().clamp(min=1)
+    if not deaths.any():
+        return log_risk.sum() * 0
+    known = deaths > 0
+    hazard = torch.where(known, deaths / sums.where(known, 1), 0)
+    expected = log_risk.exp() * hazard.cumsum(0)[intervals_of(time, grid.to(device))]
+    residual = (expected - event).mean().detach()
+    residual_of_site = ((own_sums * hazard).sum() - sum(own["deaths"])) / own["cases"][0]
+    shift = log_risk.mean()
+    terms = (expected - event * log_risk).mean() - (residual - residual_of_site) * (shift - shift.detach())
+    constant = (deaths * sums.log())[known].sum() / deaths.sum() - 1
+    return terms * summed["cases"][0] / deaths.sum() + constant
 
 
 def pooled_loss(summed: Counts) -> float | None:
@@ -92,15 +115,4 @@ def pooled_loss(summed: Counts) -> float | None:
 def intervals_of(time: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """The interval of each time [n], long: k where grid[k - 1] < time <= grid[k]."""
     # a float32 time at the very end may be a rounding error beyond it
-    return torch.searchsorted(grid, time.to(grid.dtype)).clamp(max=len(grid) - 1)
-
-
-def _deaths_and_sums(
-    log_risk: torch.Tensor, time: torch.Tensor, event: torch.Tensor, grid: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Events in each interval, and Σ exp(log risk) over those at risk in it; float64 [intervals] each."""
-    place = intervals_of(time, grid)
-    none = torch.zeros(len(grid), dtype=torch.float64, device=log_risk.device)
-    deaths = none.index_add(0, place, event.double())
-    leaving = none.index_add(0, place, log_risk.double().exp())
-    return deaths, leaving.flip(0).cumsum(0).flip(0)
+    return torch.searchsorted(grid, time.to(grid.dtype).contiguous()).clamp(max=len(grid) - 1)

@@ -54,6 +54,19 @@ class Stamp(Pipeline[StampConfig]):
         super().agree(totals)
         self.task.agree(totals)
 
+    @property
+    @override
+    def sums_each_round(self) -> bool:
+        return self.task.sums_each_round
+
+    @override
+    def round_statistics(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
+        return self.task.round_statistics(predictions, targets)
+
+    @override
+    def agree_on_round(self, totals: Counts, own: Counts) -> None:
+        self.task.agree_on_round(totals, own)
+
     @override
     def data(self, site: Site) -> SiteData:
         """Tables and headers of all files are read and checked now, features when a case is asked for.

@@ -23,6 +23,8 @@ class Task(ABC):
 
     def __init__(self) -> None:
         self.totals: Counts = {}
+        self.round_totals: Counts = {}
+        self.own_round_statistics: Counts = {}
 
     @property
     @abstractmethod
@@ -72,6 +74,19 @@ class Task(ABC):
     def agree(self, totals: Counts) -> None:
         """Receive the summed statistics of all sites, before the first model is made."""
         self.totals = totals
+
+    @property
+    def sums_each_round(self) -> bool:
+        """Whether training needs :meth:`round_statistics` of all sites."""
+        return False
+
+    def round_statistics(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
+        """Counts of a site's training patients under the model that a round begins with."""
+        return {}
+
+    def agree_on_round(self, totals: Counts, own: Counts) -> None:
+        """Receive the summed round statistics of all sites, and the site's own; both empty after training."""
+        self.round_totals, self.own_round_statistics = totals, own
 
     def finish(self, network: nn.Module) -> nn.Module:
         """`network` with what the task puts behind its outputs; itself for most tasks."""

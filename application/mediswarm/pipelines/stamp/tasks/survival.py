@@ -12,7 +12,13 @@ from typing_extensions import override
 
 from mediswarm.errors import DataError
 from mediswarm.pipelines.counts import Counts, ratio
-from mediswarm.pipelines.stamp.cox import cox_loss, intervals_of, pooled_loss, risk_sums
+from mediswarm.pipelines.stamp.cox import (
+    cox_loss,
+    federated_breslow_loss,
+    intervals_of,
+    pooled_loss,
+    risk_sums,
+)
 from mediswarm.pipelines.stamp.tasks.interface import Task, number_of, text_of
 from mediswarm.pipelines.stamp.tasks.survival_curves import RiskGroups, concordance_counts, exit_counts
 from mediswarm.spec import Strict
@@ -42,6 +48,13 @@ class SurvivalConfig(Strict):
         description="equal parts of that time, in which events and patients at risk are counted",
     )
 
+    risk_set: Literal["site", "federation"] = Field(
+        "site",
+        description="whom training compares a patient who has an event with: `site`: patients of the same "
+        "batch, and so of the same site; `federation`: all patients of all sites, through risks summed in "
+        "the intervals, which takes one more exchange in each round",
+    )
+
     def build(self) -> Survival:
         """The task."""
         return Survival(self)
@@ -51,7 +64,8 @@ class Survival(Task):
     """Cox's proportional hazards; a target is `[time, 1 for an event or 0]`, the prediction a log risk.
 
     Trained with the partial likelihood within a batch of one site, thus stratified by site, see
-    :func:`mediswarm.pipelines.stamp.cox.cox_loss`. Pairs of the c-index are compared within a
+    :func:`mediswarm.pipelines.stamp.cox.cox_loss`, or with that of all sites pooled, see
+    :func:`mediswarm.pipelines.stamp.cox.federated_breslow_loss`. Pairs of the c-index are compared within a
     site. The other metrics are of all sites together, from counts in time intervals: with few
     patients, a count may be of one patient.
     """
@@ -106,18 +120,33 @@ class Survival(Task):
     @property
     @override
     def smallest_batch(self) -> int:
-        """Two: one patient alone has a partial likelihood of 1, whatever the model."""
-        return 2
+        """Two within a site: one patient alone has a partial likelihood of 1, whatever the model."""
+        return 1 if self.sums_each_round else 2
 
     @override
     def statistics(self, targets: torch.Tensor) -> Counts:
         """`events`, by which a job may weigh sites, and `cases`."""
         return {"events": [float(targets[:, 1].sum())], "cases": [float(len(targets))]}
 
+    @property
+    @override
+    def sums_each_round(self) -> bool:
+        return self.config.risk_set == "federation"
+
+    @override
+    def round_statistics(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
+        """Events and risk sums in the intervals, and `cases`."""
+        sums = risk_sums(predictions.reshape(-1), targets[:, 0], targets[:, 1], self.grid)
+        return sums | {"cases": [float(len(targets))]}
+
     @override
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Per event, so that sites weighted by events add up; 0 of a batch without an event."""
-        return cox_loss(output.reshape(-1), target[:, 0], target[:, 1])
+        """Per event. Within a site, weighted by events, sites add up; 0 of a batch without an event."""
+        log_risk, time, event = output.reshape(-1), target[:, 0], target[:, 1]
+        if self.round_totals:
+            own = self.own_round_statistics
+            return federated_breslow_loss(log_risk, time, event, self.grid, self.round_totals, own)
+        return cox_loss(log_risk, time, event)
 
     @override
     def predict(self, output: torch.Tensor) -> torch.Tensor:
