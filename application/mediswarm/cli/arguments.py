@@ -109,14 +109,11 @@ def run_directory(path: Path | None, job: Job, data_dir: Path | None) -> Path:
     """The run directory of an option, newly made; what is written from now on is the account's alone.
 
     Raises:
-        UsageError: MS-U003 when it holds a run already, MS-U004 when it lies in the data directory.
+        UsageError: MS-U003 when it is not empty, MS-U004 when it lies in the data directory.
         HostError: MS-H001 when it cannot be written.
     """
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    folder = _writable(path or Path("runs") / f"{job.name}-{stamp}", data_dir)
-    if (folder / "run.json").exists() or (folder / "events.jsonl").exists():
-        raise UsageError("MS-U003", "the run directory holds a run already", file=folder)
-    return folder
+    return _new(path or Path("runs") / f"{job.name}-{stamp}", "the run directory", data_dir)
 
 
 def result_directory(path: Path, data_dir: Path | None) -> Path:
@@ -126,13 +123,10 @@ def result_directory(path: Path, data_dir: Path | None) -> Path:
         UsageError: MS-U003 when it is not empty, MS-U004 when it lies in the data directory.
         HostError: MS-H001 when it cannot be written.
     """
-    folder = _writable(path, data_dir)
-    if any(folder.iterdir()):
-        raise UsageError("MS-U003", "the directory for the results is not empty", file=folder)
-    return folder
+    return _new(path, "the directory for the results", data_dir)
 
 
-def _writable(folder: Path, data_dir: Path | None) -> Path:
+def _new(folder: Path, what: str, data_dir: Path | None) -> Path:
     os.umask(0o077)  # predictions hold case ids
     if data_dir is not None and folder.resolve().is_relative_to(data_dir):
         raise UsageError(
@@ -142,6 +136,9 @@ def _writable(folder: Path, data_dir: Path | None) -> Path:
             file=folder,
         )
     try:
+        # asked before anything is written: results would lie among what is there, or over it
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UsageError("MS-U003", f"{what} is not empty", file=folder)
         folder.mkdir(parents=True, exist_ok=True)
         # a directory that exists may still refuse files: tried rather than believed
         with tempfile.TemporaryFile(dir=folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,9 +45,15 @@ def synthesise(
     """Write a synthetic cohort of three sites, for which the jobs STAMP_… are made."""
     from mediswarm.data.bags.synthetic_bags import write_synthetic_bags
 
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError("MS-U003", "the directory for the cohort is not empty", file=out)
-    write_synthetic_bags(out, seed)
+    try:
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise UsageError("MS-U003", "the directory for the cohort is not empty", file=out)
+        write_synthetic_bags(out, seed)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        why = error.strerror or str(error)
+        raise UsageError("MS-U006", f"the cohort cannot be written: {why}", file=out) from error
     sites = ", ".join(sorted(folder.name for folder in out.iterdir()))
     typer.echo(f"wrote {out}: {sites}\nnext: mediswarm simulate STAMP_classification --data {out}")
 
@@ -74,7 +81,8 @@ def predict(
     data_dir = data_directory(data, trained.pipeline)
     where = Site(site, data_dir, scratch, device)
     rows = predict_site(trained, where, split, result_directory(out, data_dir))
-    show_statistics(f"{split} patients of {site}", rows)
+    if rows:
+        show_statistics(f"{split} patients of {site}", rows)
     typer.echo(f"wrote {out}")
 
 
@@ -101,6 +109,7 @@ def heatmap(
             "--mpp",
             metavar="UM",
             min=0.01,
+            max=1000,
             help="Size in µm of a slide's pixels, where no slide says it: QuPath counts in pixels.",
         ),
     ] = None,

@@ -32,7 +32,8 @@ CODES: dict[str, ErrorCode] = {
     ),
     "MS-B007": ErrorCode(
         "A feature file does not say which extractor made it",
-        "Write the attribute extractor (encoder, for a slide or patient) where it is known for sure.",
+        "Write the attribute extractor (encoder, for a slide or patient) where it is known for sure; where no"
+        " site's files say it, the job can accept them with `features.undeclared: true`.",
     ),
     "MS-B008": ErrorCode(
         "Features are NaN or infinite",
@@ -52,11 +53,13 @@ CODES: dict[str, ErrorCode] = {
     ),
     "MS-B022": ErrorCode(
         "The slide table names a feature file in a way that is not accepted",
-        "Write the path relative to the feature folder, ending in .h5.",
+        "Write the path relative to the feature folder, ending in .h5; "
+        "`mediswarm check --show-cases` lists what is written.",
     ),
     "MS-B023": ErrorCode(
         "Feature files that the slide table names are missing",
-        "Add the files, or remove their rows from the slide table.",
+        "Add the files, or remove their rows from the slide table; "
+        "`mediswarm check --show-cases` lists them.",
     ),
     "MS-B024": ErrorCode(
         "A feature file stands more than once in the slide table", "Keep one row for each feature file."
@@ -91,6 +94,10 @@ CODES: dict[str, ErrorCode] = {
     ),
     "MS-B032": ErrorCode(
         "The same features stand in several files", "Remove the copies, or correct what was exported twice."
+    ),
+    "MS-B033": ErrorCode(
+        "Feature files do not say which extractor made them, and the job accepts that",
+        "Make sure that all sites used the extractor that the job names: nothing here can tell.",
     ),
     # splits
     "MS-B040": ErrorCode(

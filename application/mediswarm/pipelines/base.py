@@ -290,6 +290,11 @@ class Pipeline(ABC, Generic[C]):
     def reported(self) -> tuple[str, ...]:
         """Names of all metrics that :meth:`metrics` gives."""
 
+    @property
+    def qualities(self) -> tuple[str, ...]:
+        """Those by which a model can be selected; not counts of cases, nor where a curve is cut."""
+        return self.reported
+
     @abstractmethod
     def count(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
         """Summable counts of a whole split, from which the metrics follow."""

@@ -40,7 +40,7 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
             MS-P003 class that lacks a part of the interface.
             Also for a contract that is not plain JSON.
         JobError: MS-J009 the `config:` section is not the pipeline's, MS-J010
-            the selection metric is not among those it reports (R17), MS-B056 batches are too small,
+            the selection metric is no quality that it reports (R17), MS-B056 batches are too small,
             MS-J017 the loss does not go with the workflow.
     """
     kind = find_pipeline_class(job)
@@ -53,11 +53,11 @@ def load_pipeline(job: Job) -> Pipeline[Any]:
         raise explain(error, kind.Config, file, lines, prefix=("config",), code="MS-J009") from error
     pipeline = kind(config, job.folder)
     require_plain_contract(pipeline)
-    if job.selection.metric not in pipeline.reported:
+    if job.selection.metric not in pipeline.qualities:
         raise JobError(
             "MS-J010",
             f"selection.metric is {job.selection.metric!r}, but pipeline {job.pipeline} "
-            f"reports {', '.join(pipeline.reported)}",
+            f"reports {', '.join(pipeline.qualities)}",
             file=file,
             line=lines.get(("selection", "metric")),
         )

@@ -61,6 +61,14 @@ def test_train_at_one_site(mediswarm: Any, tmp_path: Path) -> None:
     ended = mediswarm("train", "spoilt", "--site", "north", "--out", "run")
     assert ended.code == 2
     assert "error[MS-U003]" in ended.err
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "best").write_text("mine")
+    for command in (("train", "spoilt", "--site", "north"), ("simulate", "spoilt", "--sites", "north")):
+        ended = mediswarm(*command, "--out", "papers")
+        assert ended.code == 2
+        assert "error[MS-U003]" in ended.err
+        assert "the run directory is not empty" in ended.err
+    assert [file.read_text() for file in (tmp_path / "papers").iterdir()] == ["mine"]
     again = mediswarm("train", "spoilt", "--site", "north", "--out", "again", "--json")
     assert again.code == 0
     assert again.json["best"] == record["best"]

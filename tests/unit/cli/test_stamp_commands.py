@@ -43,6 +43,12 @@ def test_a_file_in_the_way(mediswarm: Any, tmp_path: Path) -> None:
     assert "MS-U003" in ended.err
 
 
+def test_a_cohort_that_cannot_be_written(mediswarm: Any) -> None:
+    ended = mediswarm("stamp", "synthesise", "--out", "/proc/cohort")
+    assert ended.code == 2
+    assert "error[MS-U006] /proc/cohort: the cohort cannot be written" in ended.err
+
+
 @pytest.fixture
 def north(tmp_path: Path) -> str:
     """A site's data and an untrained model of STAMP_classification's; the name of a patient."""
@@ -81,6 +87,21 @@ def test_predictions(mediswarm: Any, north: str, tmp_path: Path) -> None:
     assert "MS-A001" in mediswarm("stamp", "predict", "none", *asked[3:], "other").err
 
 
+def test_predictions_without_labels(
+    mediswarm: Any, north: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clini = tmp_path / "data" / "north" / "clini.csv"
+    clini.write_text("\n".join(line.partition(",")[0] for line in clini.read_text().splitlines()) + "\n")
+    asked = ("stamp", "predict", "run", "--data", "data", "--site", "north", "--split", "all", "--out", "new")
+    ended = mediswarm(*asked)
+    assert ended.code == 0, ended.err
+    assert "95 %" not in ended.out
+    assert (
+        "27 of 27 patients have no SUBTYPE: predictions are written, statistics are left out" in caplog.text
+    )
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["patient-preds.csv"]
+
+
 def test_heatmaps(mediswarm: Any, north: str, tmp_path: Path) -> None:
     asked = ("stamp", "heatmap", "run", "--data", "data", "--site", "north", "--patient", north, "--out")
     ended = mediswarm(*asked, "maps")
@@ -94,3 +115,6 @@ def test_heatmaps(mediswarm: Any, north: str, tmp_path: Path) -> None:
     assert f"wrote {folder / 'tiles.csv'}" in ended.out
     assert "MS-E009" in mediswarm(*asked, "other", "--patient", "nobody").err
     assert "MS-U001" in mediswarm(*asked, "more", "--slides", "nowhere").err
+    for size in ("inf", "nan", "0", "-1"):
+        ended = mediswarm(*asked, "more", "--mpp", size)
+        assert (ended.code, "'--mpp'" in ended.err) == (2, True)

@@ -134,6 +134,25 @@ def rewrite(file: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
             "write extractor: synthetic and extractor_hash: 0a1b2c3d",
         ),
         ({"features": {"extractor": "x", "extractor_hash": "0A1B", "dimension": 8}}, "extractor_hash"),
+        ({"task": CONFIG["task"] | {"label": "pred"}}, "would have 'pred' twice"),
+        ({"task": CONFIG["task"] | {"label": "PATIENT"}}, "would have 'PATIENT' twice"),
+        ({"task": CONFIG["task"] | {"label": " SUBTYPE"}}, "has spaces around it"),
+        ({"task": CONFIG["task"], "files": {"patient": "SUBTYPE"}}, "is the column of ids"),
+        ({"task": REGRESSION | {"label": "pred"}}, "would have 'pred' twice"),
+        ({"task": SURVIVAL | {"status": "DAYS"}}, "would have 'DAYS' twice"),
+        ({"task": SURVIVAL | {"intervals": 10**10}}, "1000"),
+        (
+            {
+                "task": {
+                    "name": "multi_target",
+                    "targets": [
+                        {"label": "A", "categories": ["B", "C"]},
+                        {"label": "A_B", "categories": ["x", "y"]},
+                    ],
+                }
+            },
+            "would have 'A_B' twice",
+        ),
         ({"files": {"clini": "../other/clini"}}, "does not lie in the site's folder"),
         ({"files": {"features": "/features"}}, "does not lie in the site's folder"),
         ({"splits": {"table": "a/../../split"}}, "does not lie in the site's folder"),
@@ -151,6 +170,23 @@ def test_a_metric_of_another_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="auroc_macro") as caught:
         load_pipeline(job_with(tmp_path, config=CONFIG | {"task": SURVIVAL}))
     assert caught.value.code == "MS-J010"
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        (CONFIG["task"], "support_rare"),
+        (MULTI_TARGET, "support_low.GRADE"),
+        (SURVIVAL, "events"),
+        (SURVIVAL, "risk_cut_off"),
+    ],
+)
+def test_a_model_is_not_selected_by_a_count(task: dict[str, Any], metric: str, tmp_path: Path) -> None:
+    selection = {"metric": metric, "mode": "max"}
+    with pytest.raises(JobError, match=metric) as caught:
+        load_pipeline(job_with(tmp_path, config=CONFIG | {"task": task}, selection=selection))
+    assert caught.value.code == "MS-J010"
+    assert metric in stamp(task=task).reported
 
 
 def test_survival_in_batches_of_one_patient_is_refused(tmp_path: Path) -> None:
@@ -360,6 +396,39 @@ def test_sites_whose_extractors_differ_in_their_hash_do_not_train_together(
     with pytest.raises(ContractError, match="ffffffff") as caught:
         run.run()
     assert caught.value.code == "MS-C001"
+
+
+def test_files_of_patch_embeddings_that_say_nothing_more_need_the_job_s_word(
+    cohort: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    for name in ("middle", "small"):
+        shutil.copytree(cohort / name, data / name)
+
+    def bare(site: str) -> None:
+        for file in (data / site / "features").glob("*.h5"):
+            with h5py.File(file) as stored:
+                features = stored["feats"][:]
+            with h5py.File(file, "w") as stored:
+                stored["patch_embeddings"] = features
+
+    bare("small")
+    with pytest.raises(DataError, match="file names no extractor") as caught:
+        stamp().data(Site("small", data))
+    assert caught.value.code == "MS-B007"
+    config = CONFIG | {"features": CONFIG["features"] | {"undeclared": True}}
+    seen = stamp(features=config["features"]).data(Site("small", data))
+    assert seen.measured["measured_features"]["extractor"] is None
+    assert "MS-B033" in caplog.text
+    job = job_with(tmp_path, config=config, workflow={"name": "fedavg", "rounds": 1})
+    sites = [Site("middle", data), Site("small", data)]
+    with pytest.raises(ContractError, match="measured_features") as differ:
+        ReferenceRun(job, sites, tmp_path / "differ").run()
+    assert differ.value.code == "MS-C001"
+    bare("middle")
+    record = ReferenceRun(job, sites, tmp_path / "run").run()
+    assert record["state"] == "succeeded"
+    assert record["contract"]["measured_features"]["extractor"] is None
 
 
 def test_a_table_that_is_there_twice_is_refused(own: Site) -> None:

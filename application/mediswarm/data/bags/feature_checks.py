@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,23 @@ from mediswarm.data.findings import Finding, Status
 from mediswarm.error_codes import ERROR_CODES
 from mediswarm.errors import DataError
 
+_IN_WORDS = {
+    "extractor": "extractor",
+    "extractor_hash": "hash of the extractor",
+    "tile_size_um": "tile size in µm",
+    "features": "dimension",
+    "feat_type": "level",
+}
+
 
 @dataclass(frozen=True)
 class FeatureIdentity:
-    """How features were made. Features of the same length can be of different extractors (D7)."""
+    """How features were made. Features of the same length can be of different extractors (D7).
 
-    extractor: str
+    `extractor` is None of files that do not say it.
+    """
+
+    extractor: str | None
     extractor_hash: str
     tile_size_um: float | None
     features: int
@@ -33,7 +44,7 @@ class FeatureIdentity:
     def of(cls, header: FeatureHeader) -> Self:
         """What a file says of itself."""
         return cls(
-            header.extractor or "",
+            header.extractor,
             header.extractor_hash,
             header.tile_size_um,
             header.features,
@@ -41,15 +52,28 @@ class FeatureIdentity:
         )
 
     def other_than(self, declared: FeatureIdentity) -> list[str]:
-        """What differs from what a job declares; where it declares no hash or tile size, any will do."""
-        pairs = [(item.name, getattr(self, item.name), getattr(declared, item.name)) for item in fields(self)]
+        """What differs from what a job declares; where it declares no hash or tile size, any will do.
+
+        Files that do not say their extractor may not say the tile size either.
+        """
+        unsaid: set[str] = set()
+        if self.extractor is None:
+            unsaid = {"extractor", "extractor_hash", *(["tile_size_um"] if self.tile_size_um is None else [])}
+        pairs = [
+            (words, getattr(self, name), getattr(declared, name))
+            for name, words in _IN_WORDS.items()
+            if name not in unsaid
+        ]
         return [
-            f"{name} is {have!r} instead of {want!r}" for name, have, want in pairs if want and have != want
+            f"{words} {_shown(have)} instead of {_shown(want)}"
+            for words, have, want in pairs
+            if want and have != want
         ]
 
     def describe(self) -> str:
         """For messages."""
         name = f"{self.extractor}-{self.extractor_hash}" if self.extractor_hash else self.extractor
+        name = name or "an extractor that is not said"
         tile = f", tiles of {self.tile_size_um:g} µm" if self.tile_size_um is not None else ""
         return f"{self.feat_type} features [{self.features}] of {name}{tile}"
 
@@ -64,19 +88,21 @@ class FeatureSurvey:
     patients: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, files: Mapping[str, Sequence[Path]], *, numbers: bool) -> Self:
+    def of(cls, files: Mapping[str, Sequence[Path]], *, numbers: bool, undeclared: bool = False) -> Self:
         """Read the header of every file, and with `numbers` everything.
 
         Args:
             files: the feature files of each patient, by id.
             numbers: False reads the headers only, about a millisecond a file.
+            undeclared: whether files that do not say their extractor are accepted.
         """
         survey = cls()
         for uid, group in files.items():
             for file in group:
                 survey.patients[file] = uid
                 try:
-                    header = survey.headers[file] = _named(file, read_header(file))
+                    header = read_header(file)
+                    survey.headers[file] = header if undeclared else _named(file, header)
                     if numbers:
                         survey.digests[_digest(file, header)].append(uid)
                 except DataError as error:
@@ -90,7 +116,7 @@ class FeatureSurvey:
             declared: what the job says of the features.
             coords: whether the job's model needs to know where tiles lie.
         """
-        found = [*self._unreadable(), *self._mixed(), *self._undeclared(declared)]
+        found = [*self._unreadable(), *self._mixed(), *self._unlike(declared), *self._undeclared(declared)]
         return [*found, *self._without_coords()] if coords else found
 
     def passed(self) -> list[Finding]:
@@ -106,7 +132,10 @@ class FeatureSurvey:
         return [Finding.passed("features", f"{shown}; {sizes}")]
 
     def measured(self) -> dict[str, Any]:
-        """How the features were made, for the data contract, with its digest; empty without files."""
+        """How the features were made, for the data contract, with its digest; empty without files.
+
+        `extractor` None says that it was not declared; sites where it is and where it is not differ.
+        """
         if not self.headers:
             return {}
         said = asdict(self._usual())
@@ -154,13 +183,21 @@ class FeatureSurvey:
             message = f"{count} files are not the usual {usual.describe()}, but for example {other}"
             yield self._finding("MS-B030", message, others)
 
-    def _undeclared(self, declared: FeatureIdentity) -> Iterator[Finding]:
+    def _unlike(self, declared: FeatureIdentity) -> Iterator[Finding]:
         groups: dict[str, list[Path]] = defaultdict(list)
         for file, header in self.headers.items():
             groups["; ".join(FeatureIdentity.of(header).other_than(declared))].append(file)
         groups.pop("", None)
         for differs, files in groups.items():
             yield self._finding("MS-B031", f"{len(files)} of {len(self.headers)} files: {differs}", files)
+
+    def _undeclared(self, declared: FeatureIdentity) -> Iterator[Finding]:
+        files = [file for file, header in self.headers.items() if header.extractor is None]
+        if files:
+            count = f"{len(files)} of {len(self.headers)}"
+            message = f"{count} files do not say their extractor; the job takes it to be {declared.extractor}"
+            cases = [self.patients[file] for file in files]
+            yield _finding("WARN", "MS-B033", message, str(files[0]), cases)
 
     def _without_coords(self) -> Iterator[Finding]:
         without = [file for file, header in self.headers.items() if not header.has_coords]
@@ -181,6 +218,10 @@ def _named(file: Path, header: FeatureHeader) -> FeatureHeader:
     if header.extractor is None:
         raise DataError("MS-B007", "the file names no extractor", file=file)
     return header
+
+
+def _shown(value: str | float | None) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value or "not said")
 
 
 def _digest(file: Path, header: FeatureHeader) -> str:

@@ -59,6 +59,7 @@ class Patients:
         *,
         patient: str = "PATIENT",
         filename: str = "FILENAME",
+        labelled: bool = True,
     ) -> Self:
         """Read and check the tables; no feature file is opened.
 
@@ -69,11 +70,15 @@ class Patients:
             columns: columns of the clinical table that the task reads.
             patient: name of the column of patients' ids, in both tables.
             filename: name of the slide table's column of files.
+            labelled: False takes a column of `columns` that is not there for one of empty cells.
 
         Raises:
             DataError: MS-D101 to MS-D103 a table cannot be read, MS-B029 the feature folder.
         """
-        table = read_table(clinical, (patient, *columns))
+        table = read_table(clinical, (patient, *(columns if labelled else ())))
+        for name in columns:
+            if name not in table:
+                table[name] = ""
         findings = list(_empty(table[patient], clinical))
         table = table[table[patient] != ""]
         ids = table[patient]
@@ -88,7 +93,7 @@ class Patients:
         else:
             listed = read_table(slides, (patient, filename))
             findings += [*_empty(listed[patient], slides), *changed_within(listed[patient], slides)]
-            findings += _check_files(listed[patient], listed[filename], present, slides)
+            findings += _check_files(listed[patient], listed[filename], present, slides, features)
             named = set(listed[filename])
             files = {
                 uid: tuple(features / name for name in sorted(group))
@@ -183,12 +188,14 @@ def _repeated(table: pd.DataFrame, used: list[str], file: Path) -> Iterator[Find
 
 
 def _check_files(
-    ids: pd.Series[str], names: pd.Series[str], present: set[str], file: Path
+    ids: pd.Series[str], names: pd.Series[str], present: set[str], file: Path, folder: Path
 ) -> Iterator[Finding]:
     yield from _empty(names, file)
-    bad = names[(names != "") & ~names.map(_is_below)]
+    bad = names[(names != "") & (names.map(_fault) != "")]
     if len(bad):
-        message = f"{names.name} is no relative path that ends in {_SUFFIX}, in {len(bad)} row(s)"
+        # what is wrong, and not the name itself, which may tell who the patient is
+        why = ", ".join(sorted({_fault(name) for name in bad}))
+        message = f"{names.name} is no relative path that ends in {_SUFFIX}, in {len(bad)} row(s): {why}"
         yield _finding("FAIL", "MS-B022", message, f"{file}:{bad.index[0]}", bad)
     again = names[names.duplicated() & (names != "")]
     if len(again):
@@ -197,16 +204,24 @@ def _check_files(
             f"feature files that stand in more than one row: {again.nunique()}, of {len(owners)} patients"
         )
         yield _finding("FAIL", "MS-B024", message, f"{file}:{again.index[0]}", again)
-    missing = names[names.map(_is_below) & ~names.isin(present)]
+    missing = names[(names.map(_fault) == "") & ~names.isin(present)]
     if len(missing):
-        message = f"{len(missing)} of {len(names)} feature files are missing"
+        message = f"{len(missing)} of {len(names)} feature files are missing in {folder.name}/"
         yield _finding("FAIL", "MS-B023", message, f"{file}:{missing.index[0]}", missing)
 
 
-def _is_below(name: str) -> bool:
+def _fault(name: str) -> str:
+    """What keeps a name from being one of a file below the feature folder; empty for nothing."""
     path = PurePosixPath(name)
-    plain = "\\" not in name and str(path) == name and not path.is_absolute() and ".." not in path.parts
-    return plain and path.suffix == _SUFFIX
+    if "\\" in name:
+        return "a backslash"
+    if path.is_absolute():
+        return "an absolute path"
+    if ".." in path.parts:
+        return "a path with .."
+    if path.suffix != _SUFFIX:
+        return "another ending"
+    return "" if str(path) == name else "a path with ./ or //"
 
 
 def _unused(code: str, cases: Sequence[str], place: Path) -> Iterator[Finding]:

@@ -45,13 +45,18 @@ def roc_figure(label: Label, ids: Sequence[str], rows: Sequence[Statistic]) -> M
             markevery=0.2,
             markersize=5.5,
         )
+    if not said:
+        have = [label.categories[place] for place in sorted(set(label.truth.tolist())) if place >= 0]
+        why = f"no curve: all patients are {have[0]}" if have else "no curve: no patient has the label"
+        said.append(why)
+        axes.text(0.5, 0.6, label_of(why), ha="center", color=INK, fontsize=_SMALL)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_xlabel("1 \u2212 specificity", color=MUTED, fontsize=_SMALL)
     axes.set_ylabel("sensitivity", color=MUTED, fontsize=_SMALL)
-    _legend(figure, bool(said))
-    return to_svg(figure, "roc", f"ROC curves of {label.name}. {'; '.join(said) or 'No category has both'}.")
+    _legend(figure, bool(axes.get_legend_handles_labels()[0]))
+    return to_svg(figure, "roc", f"ROC curves of {label.name}: {'; '.join(said)}.")
 
 
 def survival_figure(groups: SurvivalGroups, unit: str) -> Markup:

@@ -12,14 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from mediswarm.errors import ContractError, DataError, RunFailed
+from mediswarm.errors import DataError, RunFailed
 from mediswarm.evaluation.predictions import Floats, Ints, PredictionTable
 from mediswarm.evaluation.slides.trained import TrainedModel
 from mediswarm.pipelines.base import Cases, Site
 from mediswarm.pipelines.stamp.cohort import kept_draw
 from mediswarm.pipelines.stamp.tasks import Task
-from mediswarm.pipelines.stamp.tasks.classification import Classification
-from mediswarm.pipelines.stamp.tasks.multi_target import MultiTarget
+from mediswarm.pipelines.stamp.tasks.patient_columns import labels_with_categories
 from mediswarm.training.batches import ordered_batches
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,10 @@ _FILES = {"val": "validation.csv", "test": "test.csv"}
 
 @dataclass(frozen=True)
 class JudgedPatients:
-    """`predictions` [n, …] and `targets` [n, k] as the task gives them; `ids` stay at the site."""
+    """`predictions` [n, …] and `targets` [n, k] as the task gives them; `ids` stay at the site.
+
+    Targets of a patient without any label are NaN.
+    """
 
     ids: tuple[str, ...] = field(repr=False)
     predictions: torch.Tensor
@@ -38,6 +40,12 @@ class JudgedPatients:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def labelled(self) -> JudgedPatients:
+        """Those who have a label, by whom predictions can be judged."""
+        known = (~self.targets.isnan().any(dim=1)).nonzero().reshape(-1)
+        ids = tuple(self.ids[index] for index in known.tolist())
+        return JudgedPatients(ids, self.predictions[known], self.targets[known])
 
 
 @torch.inference_mode()
@@ -56,7 +64,7 @@ def judge(trained: TrainedModel, site: Site, split: Split) -> JudgedPatients:
     cases, measured = _patients(trained, site, split)
     if not len(cases):
         raise DataError("MS-D003", f"site {site.name} has no patients in split {split}")
-    _require_same_features(trained, site, measured)
+    trained.require_features(site.name, measured)
     judged = _judge(trained, cases)
     if not torch.isfinite(judged.predictions).all():
         raise RunFailed("MS-R004", "predictions of the model are no finite numbers")
@@ -92,21 +100,6 @@ def _ids(file: Path) -> set[str]:
         raise DataError("MS-E001", "the run's predictions cannot be read", file=file) from error
 
 
-def _require_same_features(trained: TrainedModel, site: Site, measured: dict[str, Any]) -> None:
-    known = {key: value for key, value in trained.contract.items() if key in measured}
-    for key, value in known.items():
-        if measured[key] != value:
-            raise ContractError(
-                "MS-C001", f"site {site.name} has {key} {measured[key]}, the run of the model {value}"
-            )
-    if not known and trained.pipeline.config.features.extractor_hash is None:
-        log.warning(
-            "site %s: no record of the run lies beside the model, and its job names no extractor_hash: "
-            "whether these features are of the same extractor cannot be known",
-            site.name,
-        )
-
-
 def _judge(trained: TrainedModel, cases: Cases) -> JudgedPatients:
     predictions, targets = [], []
     for bag, target in ordered_batches(cases, 1, trained.device):
@@ -138,15 +131,12 @@ class Label:
 
 def labels_of(task: Task, judged: JudgedPatients) -> list[Label]:
     """The labels of a task with categories; none of another task."""
-    if isinstance(task, Classification):
-        named = [(task.config.label, task.config.categories)]
-    elif isinstance(task, MultiTarget):
-        named = [(target.label, target.categories) for target in task.config.targets]
-    else:
+    named = labels_with_categories(task)
+    if not named:
         return []
     parts = torch.split(judged.predictions.double(), list(task.groups), dim=1)
-    truth = judged.targets.reshape(len(judged), -1).long().numpy()
+    truth = judged.targets.nan_to_num(nan=-1).long().numpy()
     return [
-        Label(name, categories, part.numpy(), truth[:, column])
-        for column, ((name, categories), part) in enumerate(zip(named, parts, strict=True))
+        Label(label.label, label.categories, part.numpy(), truth[:, column])
+        for column, (label, part) in enumerate(zip(named, parts, strict=True))
     ]

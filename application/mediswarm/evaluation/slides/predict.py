@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from mediswarm.evaluation.slides.judged import Split, judge, labels_of
@@ -13,9 +14,13 @@ from mediswarm.pipelines.base import Site
 from mediswarm.pipelines.stamp.tasks.regression import Regression
 from mediswarm.pipelines.stamp.tasks.survival import Survival
 
+log = logging.getLogger(__name__)
+
 
 def predict_site(trained: TrainedModel, site: Site, split: Split, out: Path) -> list[Statistic]:
     """Write `patient-preds.csv`, `statistics.csv` and the figures (SVG) that fit the task.
+
+    Statistics and figures are of the patients with a label; without any, there are none.
 
     Raises:
         DataError, RunFailed: see :func:`mediswarm.evaluation.slides.judged.judge`.
@@ -23,10 +28,24 @@ def predict_site(trained: TrainedModel, site: Site, split: Split, out: Path) -> 
     from mediswarm.evaluation.slides import figures  # matplotlib takes its time to load
 
     task = trained.pipeline.task
-    judged = judge(trained, site, split)
+    predicted = judge(trained, site, split)
+    write_patient_predictions(out / "patient-preds.csv", task, predicted)
+    judged = predicted.labelled()
+    if missing := len(predicted) - len(judged):
+        log.warning(
+            "site %s: %d of %d patients have no %s: %s",
+            site.name,
+            missing,
+            len(predicted),
+            " or ".join(task.columns),
+            "statistics are of the others"
+            if len(judged)
+            else "predictions are written, statistics are left out",
+        )
+    if not len(judged):
+        return []
     groups = SurvivalGroups.of(judged, trained.cut_off) if isinstance(task, Survival) else None
     rows = statistics(task, judged, groups)
-    write_patient_predictions(out / "patient-preds.csv", task, judged)
     write_statistics(out / "statistics.csv", rows)
     labels = labels_of(task, judged)
     for number, label in enumerate(labels):

@@ -6,33 +6,28 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mediswarm.evaluation.slides.judged import JudgedPatients, Label, labels_of
 from mediswarm.pipelines.stamp.tasks import Task
-from mediswarm.pipelines.stamp.tasks.multi_target import MultiTarget
+from mediswarm.pipelines.stamp.tasks.patient_columns import patient_columns
 
 
 def write_patient_predictions(path: Path, task: Task, judged: JudgedPatients) -> None:
     """Write one row for each patient; the file holds ids, and stays at the site.
 
-    Classification: `PATIENT,<label>,pred,<label>_<category>…`, with several labels
-    `PATIENT,<label>,pred_<label>,<label>_<category>…,<label>…`, a label that is not known being empty.
-    Regression: `PATIENT,<label>,pred`. Survival: `PATIENT,<time>,<status>,pred`, the time and status (1 an
-    event, 0 censored) after the job's censoring, and the log risk.
+    Columns are those of :func:`patient_columns`. A label that is not known is empty. Of survival, time and
+    status (1 an event, 0 censored) are those after the job's censoring, and `pred` is the log risk.
     """
-    labels = labels_of(task, judged)
-    several = isinstance(task, MultiTarget)
-    header, columns = ["PATIENT"], [list(judged.ids)]
+    labels, columns = labels_of(task, judged), [list(judged.ids)]
     for label in labels:
-        header += [label.name, f"pred_{label.name}" if several else "pred"]
-        header += [f"{label.name}_{category}" for category in label.categories]
         columns += _columns(label)
     if not labels:
-        header += [*task.columns, "pred"]
         columns += [_numbers(column) for column in judged.targets.reshape(len(judged), -1).T.tolist()]
         columns.append(_numbers(judged.predictions.reshape(-1).tolist()))
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(header)
+        writer.writerow(patient_columns(task))
         writer.writerows(zip(*columns, strict=True))
 
 
@@ -43,4 +38,5 @@ def _columns(label: Label) -> list[list[str]]:
 
 
 def _numbers(values: Sequence[float]) -> list[str]:
-    return [f"{value:.9g}" for value in values]
+    """The fewest digits that tell float32 numbers apart: 0.3, not 0.300000012; nothing for NaN."""
+    return ["" if np.isnan(value) else str(np.float32(value)).removesuffix(".0") for value in values]

@@ -29,28 +29,25 @@ class SlideTiles:
 
 
 def patient_slides(trained: TrainedModel, site: Site, patients: list[str]) -> Iterator[list[SlideTiles]]:
-    """The slides of each of the patients, in the order given.
+    """The slides of each of the patients, in the order given; in a split or not, with a label or without.
 
     Raises:
         DataError: what the pipeline finds wrong with the site's data, MS-E009 an unknown patient,
             MS-E010 a slide without coordinates, or features that are not of tiles.
+        ContractError: MS-C001 features that were made in another way than those of the run.
     """
     config = trained.pipeline.config
     if config.features.level != "tile":
         raise DataError("MS-E010", f"the model reads features of level {config.features.level}")
-    data = trained.pipeline.data(site)
-    places = {
-        uid: (cases.dataset, index)
-        for cases in (data.train, data.validation, data.test)
-        for index, uid in enumerate(cases.ids)
-    }
-    if unknown := [uid for uid in patients if uid not in places]:
+    cohort = trained.pipeline.patients(site)
+    if unknown := [uid for uid in patients if uid not in cohort.targets]:
         raise DataError("MS-E009", f"site {site.name} has no patient {', '.join(unknown)}")
+    trained.require_features(site.name, cohort.measured())
+    bags = cohort.of(patients).dataset
+    if not isinstance(bags, BagDataset):
+        raise TypeError("the cases of this pipeline are bags")
     features = SiteFiles.of(site.folder, config).features
-    for uid in patients:
-        bags, index = places[uid]
-        if not isinstance(bags, BagDataset):
-            raise TypeError("the cases of this pipeline are bags")
+    for index in range(len(patients)):
         yield _slides(trained, bags, index, features)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from pydantic import ValidationError
 from torch import nn
 from typing_extensions import Self
 
-from mediswarm.errors import ArtefactError
+from mediswarm.errors import ArtefactError, ContractError
 from mediswarm.pipelines.stamp import Stamp
 from mediswarm.training.artefact import DESCRIPTION_FILE, architecture_of, describe_artefact, read_weights
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,25 @@ class TrainedModel:
             places.append(self.run.parent)
         folders = (place / "predictions" for place in places)
         return next((folder for folder in folders if (folder / "validation.csv").is_file()), None)
+
+    def require_features(self, site: str, measured: dict[str, Any]) -> None:
+        """Hold what a site's files say of themselves against those of the run; warn where no record is.
+
+        Raises:
+            ContractError: MS-C001 features that were made in another way.
+        """
+        known = {key: value for key, value in self.contract.items() if key in measured}
+        for key, value in known.items():
+            if measured[key] != value:
+                raise ContractError(
+                    "MS-C001", f"site {site} has {key} {measured[key]}, the run of the model {value}"
+                )
+        if not known and self.pipeline.config.features.extractor_hash is None:
+            log.warning(
+                "site %s: no record of the run lies beside the model, and its job names no extractor_hash: "
+                "whether these features are of the same extractor cannot be known",
+                site,
+            )
 
     @classmethod
     def load(cls, place: Path, device: str = "cpu") -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,6 @@ class SlideFolder:
             x, y = (float(properties[key]) for key in _MPP)
         except (KeyError, ValueError):
             x = y = self.mpp or 0.0
-        if min(x, y) <= 0:
+        if not (0 < x < math.inf and 0 < y < math.inf):
             raise DataError("MS-E013", "the image does not say µm in a pixel", file=file)
         return x, y

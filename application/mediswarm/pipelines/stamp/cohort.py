@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,11 +49,12 @@ class Cohort:
 
     @classmethod
     def read(
-        cls, site: Site, config: StampConfig, task: Task, *, numbers: bool = False, splits: bool = True
+        cls, site: Site, config: StampConfig, task: Task, *, numbers: bool = False, judged: bool = False
     ) -> Self:
         """Read the tables and the header of every feature file, and with `numbers` all features.
 
-        Without `splits`, none is drawn or read.
+        Patients who are only `judged` are in no split, and may have nothing of what the task asks about:
+        their targets are NaN.
 
         Raises:
             DataError: MS-D002, MS-D101 to MS-D103, MS-B029, MS-B070: what keeps it from reading on.
@@ -66,19 +68,20 @@ class Cohort:
             task.columns,
             patient=names.patient,
             filename=names.filename,
+            labelled=not judged,
         )
-        targets, labels = read_targets(patients, task)
+        targets, labels = read_targets(patients, task, unlabelled=judged)
         # files that are not there are found in the tables already
         there = {
             uid: [file for file in patient.files if file not in patients.missing]
             for uid, patient in patients.patients.items()
         }
-        survey = FeatureSurvey.of(there, numbers=numbers)
+        survey = FeatureSurvey.of(there, numbers=numbers, undeclared=config.features.undeclared)
         findings = [*patients.findings, *labels]
         findings += survey.findings(_declared(config), coords=config.model.needs_coords)
         findings += survey.copies()
         split = None
-        if splits and not any(finding.status == "FAIL" for finding in findings):
+        if not judged and not any(finding.status == "FAIL" for finding in findings):
             strata = {uid: task.stratum(target) for uid, target in targets.items()}
             split, found = _split(site, files, config, task, strata)
             findings += [*survey.passed(), *found]
@@ -109,11 +112,19 @@ class Cohort:
         return Cases(bags, ids)
 
 
-def read_targets(patients: Patients, task: Task) -> tuple[dict[str, list[float]], list[Finding]]:
-    """The target of each patient by id, and one finding for each rule that the table's texts break."""
+def read_targets(
+    patients: Patients, task: Task, *, unlabelled: bool = False
+) -> tuple[dict[str, list[float]], list[Finding]]:
+    """The target of each patient by id, and one finding for each rule that the table's texts break.
+
+    With `unlabelled`, patients all of whose cells are empty are accepted, with targets NaN.
+    """
     targets: dict[str, list[float]] = {}
     broken: dict[str, list[tuple[str, int, DataError]]] = {}
     for uid, patient in patients.patients.items():
+        if unlabelled and not any(patient.row[column] for column in task.columns):
+            targets[uid] = [math.nan] * len(task.columns)
+            continue
         try:
             targets[uid] = task.target(patient.row)
         except DataError as error:

@@ -11,6 +11,7 @@ from typing_extensions import Self
 from mediswarm.data.bags.feature_file import HASH, extractor_and_hash
 from mediswarm.pipelines.stamp.models import BagModel, Vit, misfit
 from mediswarm.pipelines.stamp.tasks import TaskConfig
+from mediswarm.pipelines.stamp.tasks.patient_columns import patient_columns
 from mediswarm.spec import Strict
 
 _FEWEST_FOLDS = 3  # one to test, one to validate, one to train
@@ -42,6 +43,11 @@ class Features(Strict):
     dimension: PositiveInt = Field(description="numbers that describe a tile, a slide or a patient")
     level: Literal["tile", "slide", "patient"] = Field(
         "tile", description="what one row of a file describes; at level patient a file is `<PATIENT>.h5`"
+    )
+    undeclared: bool = Field(
+        False,
+        description="accept files that do not say their extractor, as those of `patch_embeddings` do not, "
+        "for what the job names; all files of all sites must then be such, or none",
     )
 
     @model_validator(mode="after")
@@ -117,6 +123,23 @@ class StampConfig(Strict):
     )
     splits: Splits = Field(default_factory=Splits, description="which patients train, validate and test")
     files: Files = Field(default_factory=Files, description="names of tables, columns and the feature folder")
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        task = self.task.build()
+        columns = patient_columns(task)
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise ValueError(
+                f"contradiction: a table of predictions would have {' and '.join(map(repr, twice))} twice; "
+                "name the column of the label otherwise, there and in the site's table"
+            )
+        if self.files.patient in task.columns:
+            raise ValueError(f"contradiction: {self.files.patient!r} is the column of ids, not of a label")
+        if padded := [name for name in task.columns if name != name.strip()]:
+            raise ValueError(
+                f"contradiction: {padded[0]!r} has spaces around it, which no table's column keeps"
+            )
+        return self
 
     @model_validator(mode="after")
     def _model_fits(self) -> Self:

@@ -74,24 +74,25 @@ class Stamp(Pipeline[StampConfig]):
         Raises:
             DataError: MS-D002, MS-D003, MS-D101 to MS-D115, or of series B: the first rule that is broken.
         """
-        cohort = self._cohort(site, splits=True)
+        cohort = self._cohort(site, judged=False)
         train, validation, test = cohort.cases()
         return SiteData(train, validation, test, cohort.measured())
 
     def patients(self, site: Site) -> Cohort:
-        """All patients of a site who have a row and features, in no split.
+        """All patients of a site who have a row and features, in no split; targets are NaN without a label.
 
         Raises:
-            DataError: as :meth:`data`, but for what is about splits.
+            DataError: as :meth:`data`, but for what is about splits, and for patients without any label.
         """
-        return self._cohort(site, splits=False)
+        return self._cohort(site, judged=True)
 
-    def _cohort(self, site: Site, *, splits: bool) -> Cohort:
-        cohort = Cohort.read(site, self.config, self.task, splits=splits)
+    def _cohort(self, site: Site, *, judged: bool) -> Cohort:
+        cohort = Cohort.read(site, self.config, self.task, judged=judged)
         raise_on_failure(cohort.findings)
         for finding in cohort.findings:
             if finding.status == "WARN":
-                log.warning("site %s: %s: %s (%s)", site.name, finding.code, finding.message, finding.file)
+                where = f" ({finding.file})" if finding.file else ""
+                log.warning("site %s: %s: %s%s", site.name, finding.code, finding.message, where)
         return cohort
 
     @override
@@ -132,6 +133,11 @@ class Stamp(Pipeline[StampConfig]):
     @override
     def reported(self) -> tuple[str, ...]:
         return self.task.reported
+
+    @property
+    @override
+    def qualities(self) -> tuple[str, ...]:
+        return self.task.qualities
 
     @override
     def count(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:

@@ -66,9 +66,9 @@ def test_what_sites_must_agree_on(files: dict[str, list[Path]], features: dict[s
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"extractor": "virchow2-0123abcd"}, "extractor is 'virchow2' instead of 'uni2'"),
-        ({"extractor": "uni2-99999999"}, "extractor_hash is '99999999'"),
-        ({"tile_size_um": 512.0}, "tile_size_um is 512.0 instead of 256.0"),
+        ({"extractor": "virchow2-0123abcd"}, "extractor virchow2 instead of uni2"),
+        ({"extractor": "uni2-99999999"}, "hash of the extractor 99999999 instead of 0123abcd"),
+        ({"tile_size_um": 512.0}, "tile size in µm 512 instead of 256"),
     ],
 )
 def test_one_file_made_in_another_way_is_found(
@@ -106,6 +106,49 @@ def test_a_file_without_extractor_is_refused(files: dict[str, list[Path]]) -> No
         del file.attrs["extractor"]
     (finding,) = FeatureSurvey.of(files, numbers=False).findings(DECLARED, coords=False)
     assert (finding.code, finding.cases, finding.file) == ("MS-B007", ("p2",), str(files["p2"][0]))
+
+
+def bare(file: Path, features: Any) -> None:
+    """Write the form that says nothing of itself."""
+    with h5py.File(file, "w") as stored:
+        stored["patch_embeddings"] = features.astype(np.float32)
+
+
+def test_files_that_say_nothing_of_their_extractor(
+    files: dict[str, list[Path]], features: dict[str, Any]
+) -> None:
+    paths = [file for group in files.values() for file in group]
+    for file in paths:
+        bare(file, features[file.stem])
+    (refused,) = FeatureSurvey.of(files, numbers=True).findings(DECLARED, coords=False)
+    assert (refused.status, refused.code, len(refused.cases)) == ("FAIL", "MS-B007", 4)
+    assert refused.repair is not None
+    assert "features.undeclared: true" in refused.repair
+
+    survey = FeatureSurvey.of(files, numbers=True, undeclared=True)
+    (said,) = survey.findings(DECLARED, coords=False)
+    assert (said.status, said.code) == ("WARN", "MS-B033")
+    assert said.message == "4 of 4 files do not say their extractor; the job takes it to be uni2"
+    assert (survey.measured()["extractor"], survey.measured()["tile_size_um"]) == (None, None)
+    assert "of an extractor that is not said" in survey.passed()[0].message
+    # what they do say is held against the job
+    other = survey.findings(replace(DECLARED, features=6), coords=True)
+    assert [finding.code for finding in other] == ["MS-B031", "MS-B033", "MS-B004"]
+    assert other[0].message == "4 of 4 files: dimension 5 instead of 6"
+
+    # a site cannot have both, nor can two sites
+    write_features(paths[0], features["a"], extractor="uni2-0123abcd")
+    mixed = FeatureSurvey.of(files, numbers=True, undeclared=True)
+    assert [finding.code for finding in mixed.findings(DECLARED, coords=False)] == ["MS-B030", "MS-B033"]
+    alone = FeatureSurvey.of({"p1": files["p1"]}, numbers=True, undeclared=True)
+    assert alone.measured()["features_digest"] != survey.measured()["features_digest"]
+
+
+def test_a_file_that_names_its_extractor_names_the_tile_size(files: dict[str, list[Path]]) -> None:
+    with h5py.File(files["p2"][0], "r+") as file:
+        del file.attrs["tile_size_um"], file["coords"]
+    survey = FeatureSurvey.of(files, numbers=False, undeclared=True)
+    assert [finding.code for finding in survey.findings(DECLARED, coords=False)] == ["MS-B030", "MS-B031"]
 
 
 def test_coordinates_are_asked_for_only_where_they_are_needed(

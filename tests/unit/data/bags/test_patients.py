@@ -137,13 +137,32 @@ def test_what_does_not_fit_is_said(
 
 
 @pytest.mark.parametrize(
-    "name", ["/one.h5", "../one.h5", "sub/../one.h5", "one.csv", "one", ".\\one.h5", "./one.h5"]
+    ("name", "why"),
+    [
+        ("/one.h5", "an absolute path"),
+        ("../one.h5", r"a path with \.\."),
+        ("sub/../one.h5", r"a path with \.\."),
+        ("one.csv", "another ending"),
+        ("one", "another ending"),
+        (".\\one.h5", "a backslash"),
+        ("./one.h5", r"a path with \./"),
+    ],
 )
-def test_names_that_lead_out_of_the_folder_or_to_other_files_are_refused(name: str, site: Folder) -> None:
+def test_names_that_lead_out_of_the_folder_or_to_other_files_are_refused(
+    name: str, why: str, site: Folder
+) -> None:
     site.write(CLINICAL, SLIDES.replace("one.h5", name))
     assert ("FAIL", "MS-B022") in site.codes()
-    with pytest.raises(DataError, match=r"slide\.csv:2"):
+    with pytest.raises(DataError, match=rf"slide\.csv:2: .* in 1 row\(s\): {why}") as caught:
         raise_on_failure(site.read().findings)
+    assert caught.value.repair is not None
+    assert "--show-cases" in caught.value.repair
+
+
+def test_it_is_said_where_files_are_missing(site: Folder) -> None:
+    site.write(CLINICAL, SLIDES + "p1,gone.h5\n")
+    (missing,) = site.read().findings
+    assert missing.message == "1 of 4 feature files are missing in features/"
 
 
 def test_ids_stand_in_no_message(site: Folder) -> None:

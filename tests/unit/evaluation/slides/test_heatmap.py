@@ -19,7 +19,7 @@ from PIL import Image
 from typing_extensions import Self
 
 from mediswarm.data.bags.feature_writer import write_features
-from mediswarm.errors import DataError, HostError
+from mediswarm.errors import ContractError, DataError, HostError
 from mediswarm.evaluation.slides.heatmap import draw_heatmaps
 from mediswarm.evaluation.slides.slide_tiles import SlideTiles, patient_slides
 from mediswarm.evaluation.slides.tile_scores import tile_scores
@@ -97,6 +97,30 @@ def test_without_a_pixel_size_squares_are_in_um(
     (left, top), (right, _) = first["geometry"]["coordinates"][0][:2]
     assert (left, top, right) == (0, 0, 256)
     assert set(first["properties"]["measurements"]) == {"score_prediction"}
+
+
+def test_features_of_another_extractor_than_the_run_s_are_not_drawn(
+    load_model: Load, save_model: Callable[..., Path], north: Site, tmp_path: Path
+) -> None:
+    run = save_model("regression")
+    trained = TrainedModel.load(run)
+    contract = trained.pipeline.contract() | trained.pipeline.patients(north).measured()
+    (run / "run.json").write_text(json.dumps({"contract": contract}))
+    assert draw(TrainedModel.load(run), north, "north-0001", tmp_path / "maps")
+    contract["measured_features"]["extractor_hash"] = "ffffffff"
+    (run / "run.json").write_text(json.dumps({"contract": contract}))
+    with pytest.raises(ContractError, match="ffffffff") as caught:
+        draw(TrainedModel.load(run), north, "north-0001", tmp_path / "other")
+    assert caught.value.code == "MS-C001"
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_patient_needs_neither_a_label_nor_a_split(load_model: Load, north: Site, tmp_path: Path) -> None:
+    shutil.copytree(north.folder, tmp_path / "data" / "north")
+    clini = tmp_path / "data" / "north" / "clini.csv"
+    clini.write_text("PATIENT\nnorth-0001\n")
+    (clini.parent / "slide.csv").write_text("PATIENT,FILENAME\nnorth-0001,north-0001_1.h5\n")
+    assert draw(load_model("binary"), Site("north", tmp_path / "data"), "north-0001", tmp_path / "maps")
 
 
 def test_the_table_has_both_ends(tmp_path: Path) -> None:
@@ -207,6 +231,10 @@ def test_the_image_behind_the_map(
     for name in names:
         (images / f"{name}.svs").write_text("{}")
     assert code() == "MS-E013"
+    for size in ("nan", "inf", "-1"):
+        said = json.dumps({"openslide.mpp-x": size, "openslide.mpp-y": "0.5"})
+        (images / f"{names[0]}.svs").write_text(said)
+        assert code() == "MS-E013"
     (images / f"{names[0]}.svs").write_text("broken")
     assert code() == "MS-E012"
     (images / f"{names[0]}.svs").write_text('{"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.5"}')

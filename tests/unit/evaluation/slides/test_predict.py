@@ -109,6 +109,21 @@ def test_figures_are_svg_that_needs_no_page(load_model: Load, north: Site, tmp_p
     assert "low: AUROC" not in text  # the same curve, turned
 
 
+@pytest.mark.parametrize("labelled", ["low", "low and none", "none"])
+def test_the_picture_says_why_it_has_no_curve(
+    labelled: str, load_model: Load, data: Path, tmp_path: Path
+) -> None:
+    site = Site("north", data)
+    grades = {"low": ("low", "low"), "low and none": ("low", ""), "none": ("", "")}[labelled]
+    relabel(site, lambda number, row: row | {"GRADE": grades[number % 2]})
+    predict_site(load_model("multi_target", "barspoon"), site, "all", tmp_path)
+    text = (tmp_path / "roc-2.svg").read_text(encoding="utf-8")
+    why = "no patient has the label" if labelled == "none" else "all patients are low"
+    drawn = [element.text for element in ET.fromstring(text).iter() if element.tag.endswith("text")]  # noqa: S314
+    assert f"no curve: {why}" in drawn
+    assert "no curve" not in (tmp_path / "roc-1.svg").read_text(encoding="utf-8")
+
+
 def test_all_are_the_patients_of_all_splits(load_model: Load, north: Site) -> None:
     trained = load_model("regression", "mlp")
     trained.pipeline.data(north)
@@ -224,6 +239,82 @@ def test_a_label_that_no_judged_patient_has(load_model: Load, data: Path, tmp_pa
     unknown = [one for one in statistics if one.label == "GRADE"]
     assert unknown
     assert {(one.value, one.low, one.support) for one in unknown} == {(None, None, 0)}
+
+
+def relabel(site: Site, change: Callable[[int, dict[str, str]], dict[str, str]]) -> None:
+    """Rewrite the rows of the clinical table, by their number."""
+    file = site.folder / "clini.csv"
+    rows = [change(number, row) for number, row in enumerate(rows_of(file))]
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+LABELS = {
+    "binary": ("GRADE",),
+    "multi_target": ("SUBTYPE", "GRADE"),
+    "regression": ("VALUE",),
+    "survival": ("DAYS", "STATUS"),
+}
+
+
+@pytest.mark.parametrize("task", LABELS)
+def test_patients_without_a_label_are_predicted_and_not_judged(
+    task: str, load_model: Load, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained, site = load_model(task, "barspoon" if task == "multi_target" else "linear"), Site("north", data)
+    names = LABELS[task]
+    for place in ("whole", "some", "none", "table"):
+        (tmp_path / place).mkdir()
+    predict_site(trained, site, "all", tmp_path / "whole")
+    whole = rows_of(tmp_path / "whole" / "patient-preds.csv")
+
+    def predicted(place: str) -> list[dict[str, str]]:
+        rows = rows_of(tmp_path / place / "patient-preds.csv")
+        assert [without(row) for row in rows] == [without(row) for row in whole]
+        return rows
+
+    def without(row: dict[str, str]) -> dict[str, str]:
+        return {name: text for name, text in row.items() if name not in names}
+
+    empty = dict.fromkeys(names, "")
+    relabel(site, lambda number, row: row | empty if number < 30 else row)
+    rows = predict_site(trained, site, "all", tmp_path / "some")
+    assert max(row.support for row in rows) == 10
+    assert sum(row[names[0]] == "" for row in predicted("some")) == 30
+    assert f"30 of 40 patients have no {' or '.join(names)}: statistics are of the others" in caplog.text
+    with pytest.raises(DataError) as caught:  # to train on them is another matter
+        trained.pipeline.data(site)
+    assert caught.value.code == "MS-B050"
+
+    relabel(site, lambda _, row: row | empty)
+    assert predict_site(trained, site, "all", tmp_path / "none") == []
+    relabel(site, lambda _, row: without(row))
+    caplog.clear()
+    assert predict_site(trained, site, "all", tmp_path / "table") == []
+    for place in ("none", "table"):
+        assert {row[name] for row in predicted(place) for name in names} == {""}
+        assert [file.name for file in (tmp_path / place).iterdir()] == ["patient-preds.csv"]
+    assert f"40 of 40 patients have no {' or '.join(names)}: predictions are written" in caplog.text
+    with pytest.raises(DataError, match="the header lacks") as lacks:
+        trained.pipeline.data(site)
+    assert lacks.value.code == "MS-D102"
+
+
+def test_a_time_without_a_status_is_no_missing_label(load_model: Load, data: Path) -> None:
+    site = Site("north", data)
+    relabel(site, lambda number, row: row | ({"STATUS": ""} if number == 3 else {}))
+    with pytest.raises(DataError, match="no STATUS") as caught:
+        judge(load_model("survival"), site, "all")
+    assert caught.value.code == "MS-B050"
+
+
+def test_numbers_of_the_table_stand_as_they_stood(load_model: Load, data: Path, tmp_path: Path) -> None:
+    site = Site("north", data)
+    relabel(site, lambda number, row: row | {"VALUE": ("0.3", "-7", "1.23456")[number % 3]})
+    predict_site(load_model("regression"), site, "all", tmp_path)
+    assert {row["VALUE"] for row in rows_of(tmp_path / "patient-preds.csv")} == {"0.3", "-7", "1.23456"}
 
 
 def test_features_of_another_extractor_than_the_run_s(

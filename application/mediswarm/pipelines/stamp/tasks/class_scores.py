@@ -12,12 +12,14 @@ from mediswarm.pipelines.counts import Counts, ratio
 
 MEAN = "macro"
 SUMMARIES = ("accuracy", "balanced_accuracy", f"auroc_{MEAN}", f"auprc_{MEAN}", f"f1_{MEAN}")
-_OF_A_CLASS = ("auroc", "auprc", "f1", "support")
+_QUALITIES = ("auroc", "auprc", "f1")
+_OF_A_CLASS = (*_QUALITIES, "support")
 
 
-def score_names(categories: Sequence[str]) -> tuple[str, ...]:
-    """Names of all metrics of a target: the summaries, then four of each category."""
-    return (*SUMMARIES, *(f"{metric}_{name}" for name in categories for metric in _OF_A_CLASS))
+def score_names(categories: Sequence[str], *, counts: bool = True) -> tuple[str, ...]:
+    """Names of all metrics of a target: the summaries, then those of each category, with its `counts`."""
+    own = _OF_A_CLASS if counts else _QUALITIES
+    return (*SUMMARIES, *(f"{metric}_{name}" for name in categories for metric in own))
 
 
 def score_counts(probability: np.ndarray[Any, Any], truth: np.ndarray[Any, np.dtype[np.int64]]) -> Counts:

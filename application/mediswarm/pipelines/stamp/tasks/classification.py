@@ -104,6 +104,11 @@ class Classification(Task):
     def reported(self) -> tuple[str, ...]:
         return score_names(self.config.categories)
 
+    @property
+    @override
+    def qualities(self) -> tuple[str, ...]:
+        return score_names(self.config.categories, counts=False)
+
     @override
     def count(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
         return score_counts(predictions.numpy(), _places(targets).numpy().astype(np.int64))

@@ -105,6 +105,11 @@ class Task(ABC):
     def reported(self) -> tuple[str, ...]:
         """Names of all metrics that :meth:`metrics` gives."""
 
+    @property
+    def qualities(self) -> tuple[str, ...]:
+        """Those by which a model can be selected."""
+        return self.reported
+
     @abstractmethod
     def count(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
         """Summable counts of a whole split, from which the metrics follow."""

@@ -129,10 +129,18 @@ class MultiTarget(Task):
     @override
     def reported(self) -> tuple[str, ...]:
         """Means over the labels, then each label's own, `<metric>.<label>`."""
+        return self._names(counts=True)
+
+    @property
+    @override
+    def qualities(self) -> tuple[str, ...]:
+        return self._names(counts=False)
+
+    def _names(self, *, counts: bool) -> tuple[str, ...]:
         own = [
             f"{metric}.{target.label}"
             for target in self.config.targets
-            for metric in score_names(target.categories)
+            for metric in score_names(target.categories, counts=counts)
         ]
         return (*SUMMARIES, *own)
 

@@ -45,6 +45,7 @@ class SurvivalConfig(Strict):
     )
     intervals: PositiveInt = Field(
         20,
+        le=1000,
         description="equal parts of that time, in which events and patients at risk are counted",
     )
 
@@ -166,6 +167,11 @@ class Survival(Task):
             "survival_high_risk",
             "events",
         )
+
+    @property
+    @override
+    def qualities(self) -> tuple[str, ...]:
+        return ("c_index", "cox_loss", "log_rank_chi2", "log_rank_p")
 
     @override
     def count(self, predictions: torch.Tensor, targets: torch.Tensor) -> Counts:
