@@ -15,6 +15,7 @@ R9      test_a_site_joins_a_running_run
 R10     test_node.py: test_a_kit_of_another_generation_is_refused_for_good
 R11     test_node.py: test_a_killed_client_comes_back, test_a_site_that_lost_power_comes_back
 R19     test_after_an_abort_nothing_is_alive; of the node alone: test_node.py
+R21     test_faults_disk.py
 R22     test_faults_trust.py: test_a_changed_file_of_a_kit_is_named,
         test_a_job_changed_on_the_server_is_refused
 R23     test_node.py: test_a_second_node_with_the_same_kit_is_refused_by_name

@@ -63,6 +63,10 @@ CODES: dict[str, ErrorCode] = {
         "The federation's certificate authority has expired",
         "Use --new-generation; every participant then needs a new kit.",
     ),
+    "MS-F017": ErrorCode(
+        "Another process makes kits in this folder",
+        "Wait for its end, and run the command again.",
+    ),
     # startup kits
     "MS-K001": ErrorCode(
         "A startup kit has no readable manifest",

@@ -9,6 +9,7 @@ from pathlib import Path
 from nvflare.apis.fl_context import FLContext
 
 from mediswarm.errors import JobError
+from mediswarm.flare.node_state import RUNS
 from mediswarm.spec import Job, load_job
 
 CONFIG, CUSTOM = "config", "custom"
@@ -42,7 +43,7 @@ def run_folder(fl_ctx: FLContext, run_id: str) -> Path:
 
 def run_in_workspace(workspace: Path, run_id: str) -> Path:
     """Where a participant with this workspace keeps a run."""
-    return workspace / "runs" / run_id
+    return workspace / RUNS / run_id
 
 
 def export_run(folder: Path, fl_ctx: FLContext) -> None:

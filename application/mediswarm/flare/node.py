@@ -5,7 +5,8 @@ the kit was made for, starts NVFlare's process, starts it again when it dies or
 has lost the server for good, and says at any time how things are
 (:mod:`mediswarm.flare.node_state`). What only another kit can mend ends in the
 state *refused*: NVFlare is stopped and nothing is tried again, but the process
-lives on, so that a restart policy of the container engine does not loop.
+lives on, so that a restart policy of the container engine does not loop. So it does on
+a full disk: nothing is started or ended there until there is room.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from mediswarm.errors import HostError, KitError, MediSwarmError, RunCrashed, SessionError
 from mediswarm.flare.node_processes import (
     LOG_FILE,
     adopt_orphans,
+    at_work,
     bury,
     end_family,
     prepare_workspace,
@@ -34,11 +37,14 @@ from mediswarm.flare.node_state import (
     REGISTRATION_FILE,
     NodeState,
     State,
+    disk_error,
     read_json,
+    require_space,
     take_lock,
     utc,
     write_state,
 )
+from mediswarm.flare.pruning import prune
 from mediswarm.spec.certificate import check_validity, load_certificates
 from mediswarm.spec.kit import Kit, load_kit, verify_kit
 from mediswarm.spec.server_probe import probe_server
@@ -55,6 +61,7 @@ NVFlare reconnects within 10 s when a connection is closed, but waits for up to 
 whose other end is gone without a word; a minute lets TCP mend it, and a running job live."""
 _UNREGISTERED_S = 45.0  # NVFlare asks for ever where a server does not say no
 _PROBE_S = 10.0
+_PRUNE_S = 3600.0
 _PATIENCE_S = 5.0  # a node that looks for its server does not hear SIGTERM meanwhile
 
 
@@ -82,6 +89,8 @@ class Node:
         self.heartbeat: float | None = None
         self._wait, self._next_start = _FIRST_WAIT_S, 0.0
         self._started = self._probed = self._said = 0.0
+        self._next_prune = 0.0
+        self._unsaid: str | None = None
         self._reachable_since: float | None = None
 
     def run(self) -> int:
@@ -91,11 +100,12 @@ class Node:
             the exit code: 0, or that of the error that the node was refused with.
 
         Raises:
-            HostError: MS-N008 when another node lives on this scratch directory.
+            HostError: MS-N008 when another node lives on this scratch directory; MS-H004 when it was stopped
+                before there was room on the disk.
         """
-        with take_lock(self.scratch):
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: self.stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop.set())
+        with self._lock():
             adopt_orphans()
             self._enter("starting")
             try:
@@ -108,9 +118,23 @@ class Node:
             self._enter("stopped", self.error)
         return self.error.exit_code if refused and self.error else 0
 
+    def _lock(self) -> IO[str]:
+        """Take the scratch directory; where its disk is too full even for that, as soon as it is not."""
+        while True:
+            try:
+                return take_lock(self.scratch)
+            except HostError as error:
+                if error.code != "MS-H004":
+                    raise
+                self._print(f"node {self.kit.name}: it is tried again\n{error.describe()}")
+                if self.stop.wait(_LONGEST_WAIT_S):
+                    raise
+
     def _step(self) -> None:
         bury(besides=self.process.pid if self.process else None)
-        if self.state != "refused":
+        if time.monotonic() >= self._next_prune:
+            self._prune()
+        if self.state != "refused" and self._has_room():
             if self.process is None:
                 if time.monotonic() >= self._next_start:
                     self._guarded(self._start)
@@ -123,10 +147,34 @@ class Node:
         if time.monotonic() - self._said > _SAY_S:
             self._say()
 
+    def _has_room(self) -> bool:
+        """Whether the node can work; on a full disk a site's sign of life is not written, but it may live."""
+        try:
+            require_space(self.scratch)
+        except (HostError, OSError) as error:
+            full = disk_error(error, self.scratch) if isinstance(error, OSError) else error
+            self._reachable_since = None  # NVFlare gets its time to be heard of again
+            if self.error is None or self.error.code != full.code:
+                self._enter("connecting", full)
+            return False
+        return True
+
+    def _prune(self) -> None:
+        """Remove what runs have left that are long over, and say what."""
+        self._next_prune = time.monotonic() + _PRUNE_S
+        try:
+            for line in prune(self.scratch / "workspace", at_work()):
+                self._print(f"node {self.kit.name}: {line}")
+        except OSError as error:
+            self._print(f"node {self.kit.name}: {disk_error(error, self.scratch).describe()}")
+
     def _guarded(self, act: Callable[[], None]) -> None:
         """What another kit must mend ends the attempts; all else is tried again later."""
         try:
             act()
+        except OSError as error:
+            self._enter("connecting", disk_error(error, self.scratch))
+            self._postpone()
         except KitError as error:
             self._enter("refused", error)
         except MediSwarmError as error:
@@ -232,13 +280,26 @@ class Node:
             text = f"node {self.kit.name}: {state}" + (
                 f"{tried}\n{error.describe()}" if error and state != "stopped" else ""
             )
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+            self._print(text)
         self.state, self.error = state, error
         self._say()
 
+    def _print(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
     def _say(self) -> None:
         self._said = time.monotonic()
+        try:
+            self._write_state()
+            self._unsaid = None
+        except OSError as error:  # whoever asks is told by the age of what the node said last
+            unsaid = disk_error(error, self.scratch)
+            if unsaid.code != self._unsaid:
+                self._print(f"node {self.kit.name}: it cannot be said how it is\n{unsaid.describe()}")
+            self._unsaid = unsaid.code
+
+    def _write_state(self) -> None:
         write_state(
             self.scratch,
             NodeState(

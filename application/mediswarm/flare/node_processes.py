@@ -90,6 +90,15 @@ def start_nvflare(
     return process
 
 
+def at_work() -> str:
+    """The command lines of all descendants of this process; a job's holds the id of the job."""
+    lines = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            lines.append(" ".join(process.cmdline()))
+    return "\n".join(lines)
+
+
 def end_family(head: subprocess.Popen[bytes] | None, grace: float = _GRACE_S) -> None:
     """End every descendant of this process: politely, then by force, and bury the dead.
 
@@ -129,9 +138,15 @@ def _threads() -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in thread_limits(threads_of_each(1)).items()}
 
 
+class _Kept(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's signature
+        """A line that finds no room on a full disk is not kept; it was printed, and NVFlare goes on."""
+
+
 def _copy(stream: IO[bytes], file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    keep = RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    keep = _Kept(file, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", delay=True)
     with contextlib.closing(keep), stream:
         for line in stream:
             with contextlib.suppress(OSError, ValueError):

@@ -5,9 +5,11 @@ NVFlare is not imported here: health checks and status start in a fifth of a sec
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -23,9 +25,14 @@ NODE_FILE, LOCK_FILE, REGISTRATION_FILE, INSTANCE_FILE = (
     "registration.json",
     "instance",
 )
+RUNS = "runs"
+"""Where NVFlare's workspace holds what outlives its jobs: a folder for each run."""
 State = Literal["starting", "connecting", "registered", "serving", "refused", "stopped"]
 HEARTBEAT_LIMIT_S = 60.0
 """A site that was not answered by the server for so long is not healthy."""
+FULL_BYTES = 1 << 20
+"""With less free, not even a node's own small files can be relied on."""
+_STALE_S = 15.0  # three times as long as a node leaves between two writings of its state
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,19 @@ def read_json(file: Path) -> dict[str, Any]:
     return {}
 
 
+def disk_error(error: OSError, place: Path) -> HostError:
+    """MS-H004 where an error says that the disk (or this account's share of it) is full, else MS-H001."""
+    code = "MS-H004" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "MS-H001"
+    return HostError(code, f"it cannot be written: {error.strerror}", file=error.filename or place)
+
+
+def require_space(scratch: Path) -> None:
+    """Raises HostError MS-H004 when the disk of `scratch` has less than :data:`FULL_BYTES` left."""
+    free = shutil.disk_usage(scratch).free
+    if free < FULL_BYTES:
+        raise HostError("MS-H004", f"{free >> 10} KiB are left on the disk of this directory", file=scratch)
+
+
 def write_state(scratch: Path, state: NodeState) -> None:
     """Say how the node is."""
     write_json(scratch / NODE_FILE, asdict(state))
@@ -86,8 +106,11 @@ def node_state(scratch: Path) -> NodeState:
 
     Raises:
         SessionError: MS-N009 when none was ever started there.
+        HostError: MS-H004 when one runs there and has no room to say anything.
     """
     content = read_json(scratch / NODE_FILE)
+    if not content and is_running(scratch):
+        require_space(scratch)
     if not content:
         raise SessionError("MS-N009", "no node was started with this scratch directory", file=scratch)
     return NodeState(**content)
@@ -111,13 +134,14 @@ def take_lock(scratch: Path) -> IO[str]:
     """Lock `scratch` for this process; the kernel lets go when it dies, so no lock is ever stale (R11).
 
     Raises:
-        HostError: MS-N008 when a living node has it; MS-H001 when the directory cannot be written.
+        HostError: MS-N008 when a living node has it; MS-H001 when the directory cannot be written, MS-H004
+            when its disk is full.
     """
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         stream = (scratch / LOCK_FILE).open("a+")
     except OSError as error:
-        raise HostError("MS-H001", f"the lock cannot be written: {error.strerror}", file=scratch) from error
+        raise disk_error(error, scratch) from error
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -126,8 +150,8 @@ def take_lock(scratch: Path) -> IO[str]:
         stream.close()
         raise HostError("MS-N008", f"it is held by {holder}", file=scratch / LOCK_FILE) from error
     stream.truncate(0)
-    stream.write(f"process {os.getpid()} since {utc()}")
-    stream.flush()
+    with suppress(OSError):  # on a full disk it is a lock all the same
+        os.write(stream.fileno(), f"process {os.getpid()} since {utc()}".encode())
     return stream
 
 
@@ -136,11 +160,14 @@ def require_health(scratch: Path) -> NodeState:
 
     Raises:
         SessionError: MS-N009 when no node runs; MS-N010 when it is not in touch and says no reason.
+        HostError: MS-H004 when it could not say anything lately, because the disk is full.
         MediSwarmError: the reason that the node has noted.
     """
     said = node_state(scratch)
     if not is_running(scratch):
         raise SessionError("MS-N009", f"the node was last seen {said.seen}, as {said.state}", file=scratch)
+    if age(said.seen) > _STALE_S:
+        require_space(scratch)
     silent = said.heartbeat is not None and age(said.heartbeat) > HEARTBEAT_LIMIT_S
     if said.state == "serving" or (said.state == "registered" and not silent):
         return said

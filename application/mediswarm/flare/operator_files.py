@@ -68,6 +68,15 @@ class OperatorFiles:
         """Remove the NVFlare job of a segment that is over."""
         shutil.rmtree(self.state_dir / "segments" / run_id / str(number), ignore_errors=True)
 
+    def forget_segments(self, run_id: str) -> None:
+        """Remove what a run that has ended needs no more; a run that is resumed has it made again."""
+        shutil.rmtree(self.state_dir / "segments" / run_id, ignore_errors=True)
+
+    def forget_downloads(self) -> None:
+        """Remove downloads that a killed supervisor left; for the one that has the lock."""
+        for left in self.transfer.glob("tmp*"):
+            shutil.rmtree(left, ignore_errors=True)
+
     def known_events(self, run_id: str) -> list[dict[str, Any]]:
         """The run's events that have arrived here."""
         file = self.run(run_id) / "events.jsonl"

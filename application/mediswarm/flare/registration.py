@@ -61,7 +61,8 @@ class SiteRegistration(FLComponent):
 
     def _note(self, state: str, reason: str = "") -> None:
         content = {"state": state, "at": time.time(), "reason": reason, "pid": os.getpid()}
-        write_json(self.folder / REGISTRATION_FILE, content)
+        with contextlib.suppress(OSError):  # the node says that the disk is full
+            write_json(self.folder / REGISTRATION_FILE, content)
 
 
 class RegistrationGuard(FLComponent):

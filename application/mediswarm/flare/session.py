@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -123,8 +124,9 @@ class ServerSession:
         return float(self._ask(lambda session: session.get_system_info().server_info.start_time))
 
     def expires(self) -> datetime:
-        seen = probe_server(self.kit.server, self._certificates)
         own = self._certificates
+        check_validity(own)  # a server that refuses it, or is down, would hide the reason
+        seen = probe_server(self.kit.server, own)
         return min(certificate.not_valid_after_utc for certificate in (own.own, own.root, seen.certificate))
 
     def roster(self) -> tuple[str, ...]:
@@ -227,8 +229,12 @@ class ServerSession:
             return _NotRunning("MS-S007", _said(error))
         if isinstance(error, nv.SubmitTokenConflict):
             return _Conflict(_said(error), str(error.existing_job_id))
-        refused = isinstance(error, (nv.InvalidJobDefinition, nv.SubmitTokenJobDeleted))
-        return SessionError("MS-S004" if refused else "MS-S007", _said(error))
+        if f"[Errno {errno.ENOSPC}]" in str(error):  # NVFlare's server answers with its exception's text
+            code, said = "MS-H004", f"the server's scratch directory, {self._where}: {_said(error)}"
+        else:
+            refused = isinstance(error, (nv.InvalidJobDefinition, nv.SubmitTokenJobDeleted))
+            code, said = "MS-S004" if refused else "MS-S007", _said(error)
+        return SessionError(code, said)
 
     def _drop(self) -> None:
         session, self._session = self._session, None

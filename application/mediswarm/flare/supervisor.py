@@ -196,6 +196,8 @@ class Supervisor:
         self.state.set_segment(segment, after, state="collected", error=error, outcome=outcome, **rounds)
         log.info("run %s: %s", run.id, verdict.state or "goes on")
         self.files.forget_segment(run.id, segment.number)
+        if verdict.state is not None:
+            self.files.forget_segments(run.id)
         fruitless = given_up(self.state.segments(run.id), run.patient_from)
         if verdict.state is None and fruitless is not None:
             self._end(run, fruitless)
@@ -225,6 +227,7 @@ class Supervisor:
         log.error("run %s: %s", run.id, error)
         self.files.note_end(run.id, error)
         self.state.set_run(run.id, state=state_of(error), error=error.as_dict(), note="", waiting_since=None)
+        self.files.forget_segments(run.id)
 
 
 def _rounds(segment: SegmentEntry, events: list[dict[str, Any]]) -> dict[str, Any]:

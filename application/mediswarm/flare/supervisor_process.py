@@ -83,6 +83,7 @@ def supervise(files: OperatorFiles, until_done: bool, stop: threading.Event) -> 
     """
     while not stop.is_set():
         with only_supervisor(files), RunState(files.database) as state:
+            files.forget_downloads()
             _work(files, state, until_done, stop)
         # a run that was submitted while the lock was still held would have nobody
         with RunState(files.database) as state:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
 import shutil
@@ -30,6 +31,7 @@ from mediswarm.spec.federation import Admin, Federation, FederationSite, Server
 from mediswarm.spec.kit import Kit, Role, verify_kit
 
 KITS = "kits"
+_LOCK = ".lock"
 Outcome = Literal["new", "changed", "unchanged", "waiting"]
 """`changed`: the participant needs the new kit, its old one may no longer fit; `waiting`: for its request."""
 
@@ -77,31 +79,55 @@ def provision(
         new_generation: put the old state and kits aside and start with a new root certificate.
 
     Raises:
-        FederationError: MS-F010 to MS-F016.
+        FederationError: MS-F010 to MS-F017.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / ".gitignore").write_text("*\n", encoding="utf-8")  # private keys belong in no repository
-        if new_generation:
-            _put_aside(out)
-        authority = load_authority(out / STATE)
-        _forget(federation, authority, renew)
-        require_compatible(federation, authority)
-        (out / STATE).mkdir(mode=0o700, exist_ok=True)
-        (out / KITS).mkdir(exist_ok=True)
-        if authority.federation is None:
-            authority.content = new_root(federation.name, federation.validity.authority_days)
-        approved = _approve(federation, authority, approve)
-        authority.save(federation.name, federation.server.name)
-        with _built(federation, authority) as built:
-            outcomes = {
-                member.name: _publish(federation, member, authority, built / member.name, out / KITS)
-                for member in federation.members
-            }
+        with _locked(out):
+            return _provision(federation, out, renew, approve, new_generation)
     except OSError as error:
         raise FederationError("MS-F015", f"{error.strerror or error}", file=error.filename or out) from error
+
+
+def _provision(
+    federation: Federation, out: Path, renew: Sequence[str], approve: Sequence[Path], new_generation: bool
+) -> Provisioned:
+    (out / ".gitignore").write_text("*\n", encoding="utf-8")  # private keys belong in no repository
+    if new_generation:
+        _put_aside(out)
+    authority = load_authority(out / STATE)
+    _forget(federation, authority, renew)
+    require_compatible(federation, authority)
+    (out / STATE).mkdir(mode=0o700, exist_ok=True)
+    (out / KITS).mkdir(exist_ok=True)
+    if authority.federation is None:
+        authority.content = new_root(federation.name, federation.validity.authority_days)
+    approved = _approve(federation, authority, approve)
+    authority.save(federation.name, federation.server.name)
+    with _built(federation, authority) as built:
+        outcomes = {
+            member.name: _publish(federation, member, authority, built / member.name, out / KITS)
+            for member in federation.members
+        }
     removed = removed_members(federation, authority)
     return Provisioned(authority.generation, out / KITS, outcomes, approved, removed)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Have the folder alone: two would make two root keys, and kits of both. A killed holder lets go.
+
+    Raises:
+        FederationError: MS-F017 when another process provisions there.
+    """
+    with (out / _LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FederationError(
+                "MS-F017", "another `mediswarm provision` is at work in this folder", file=out
+            ) from error
+        yield
 
 
 def _put_aside(out: Path) -> None:

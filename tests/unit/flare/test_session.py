@@ -7,15 +7,19 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nvflare.fuel.flare_api import api_spec as nv
 
 from mediswarm.errors import KitError, SessionError, UsageError
 from mediswarm.flare.federation_server import SegmentJob
+from mediswarm.flare.operator_files import OperatorFiles
+from mediswarm.flare.run_state import RunState
 from mediswarm.flare.session import ServerSession
-from mediswarm.flare.submission import named_sites
+from mediswarm.flare.submission import admit_run, named_sites
 from mediswarm.spec.kit import load_kit
 
 
@@ -70,6 +74,33 @@ def test_nobody_listens(kits: Path, tmp_path: Path, capfd: pytest.CaptureFixture
     error = refused(kits / "admin@example.org", tmp_path)
     assert (error.code, "refuses the connection" in error.message) == ("MS-N002", True)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_ended_certificate_is_named_before_the_server_is_asked(
+    make_kit: Any, make_job: Any, tmp_path: Path
+) -> None:
+    """`mediswarm submit` begins with the server's certificate; one that is down says nothing of ours."""
+    begins = datetime.now(timezone.utc) - timedelta(days=2)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # and nobody listens
+        kit = make_kit("admin@example.org", role="admin", begins=begins, days=1, port=sock.getsockname()[1])
+        (kit / "local").mkdir()
+        files = OperatorFiles(tmp_path / "state")
+        with (
+            ServerSession(kit, files.transfer) as session,
+            RunState(files.database) as runs,
+            pytest.raises(KitError) as said,
+        ):
+            admit_run(make_job(), None, kit, session, files, runs)
+    assert said.value.code == "MS-K021"
+
+
+def test_a_full_disk_at_the_server_is_named(kits: Path, tmp_path: Path) -> None:
+    """NVFlare's server carries out nothing that it cannot write into its audit log."""
+    said = nv.InternalError("Exception Occurred: OSError: [Errno 28] No space left on device")
+    with ServerSession(kits / "admin@example.org", tmp_path / "transfer") as session:
+        error = session._explained(said)
+    assert (error.code, "server" in error.message) == ("MS-H004", True)
 
 
 def test_the_server_is_of_another_federation(

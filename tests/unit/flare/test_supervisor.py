@@ -86,7 +86,7 @@ def test_a_run_is_its_segments(desk: Desk) -> None:
     folder = desk.files.run("run-1")
     assert json.loads((folder / "run.json").read_text())["state"] == "succeeded"
     assert json.loads((folder / "last" / "model.json").read_text()) == {"model": 6}
-    assert not list((desk.files.state_dir / "segments" / "run-1").iterdir())
+    assert not (desk.files.state_dir / "segments" / "run-1").exists()
     assert not list(desk.files.transfer.iterdir())
     desk.step()
     assert len(desk.server.jobs) == 3
@@ -461,3 +461,35 @@ def test_a_full_disk_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> No
     run = desk.step()
     assert run.error is not None
     assert run.error["code"] == "MS-H004"
+
+
+def to_the_end(desk: Desk) -> Run:
+    for _ in range(10):
+        run = desk.step()
+        if run.finished:
+            return run
+        if list(desk.server.jobs.values())[-1].status == "SUBMITTED":
+            desk.server.play()
+    raise AssertionError(run)
+
+
+def test_of_a_run_that_ended_the_nvflare_jobs_go_and_the_results_stay(desk: Desk) -> None:
+    assert to_the_end(desk).state == "succeeded"
+    assert not list((desk.files.state_dir / "segments").iterdir())
+    assert (desk.files.run("run-1") / "run.json").is_file()
+    assert desk.files.job("run-1", desk.run.job).hash == desk.run.job_hash
+
+
+def test_a_run_that_ended_before_its_segment_was_taken_has_it_made_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*arguments: Any) -> None:
+        assert (desk.files.state_dir / "segments" / "run-1" / "0").is_dir()
+        raise KitError("MS-K020", "the kit is of generation 0123456789ab")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.server, "submit", refuses)
+        assert desk.step().state == "failed"
+    assert not (desk.files.state_dir / "segments" / "run-1").exists()
+    desk.state.resume("run-1", desk.run.kit, None)
+    assert to_the_end(desk).state == "succeeded"

@@ -105,3 +105,11 @@ def test_a_stopped_supervisor_leaves_its_runs_as_they_are(files: OperatorFiles) 
     stop.set()
     supervise(files, until_done=False, stop=stop)
     assert run_of(files).state == "waiting"
+
+
+def test_downloads_of_a_killed_supervisor_go(files: OperatorFiles) -> None:
+    left = files.transfer / "tmpabcd" / "job" / "model.safetensors"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(bytes(1000))
+    supervise(files, until_done=True, stop=threading.Event())
+    assert not list(files.transfer.iterdir())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import tarfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -25,6 +28,20 @@ SERVER, SITE_A, SITE_B = "server.example.org", "hospital-a", "hospital-b"
 OPERATOR, LEAD = "operator@example.org", "lead@example.org"
 EVERYONE = [SERVER, SITE_A, SITE_B, OPERATOR, LEAD]
 SITE_C = {"name": "hospital-c", "organisation": "hospital_c"}
+
+PAUSES = """
+import sys
+from mediswarm.cli import main
+from mediswarm.provision import provisioning
+
+def pausing(*arguments):
+    print("at work", file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    return new_root(*arguments)
+
+new_root, provisioning.new_root = provisioning.new_root, pausing
+main()
+"""
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -281,6 +298,28 @@ class TestRefused:
             provision(federation(), provisioned)
 
         assert caught.value.code == "MS-F015"
+
+    def test_two_at_once(self, tmp_path: Path) -> None:
+        """Real processes: the second is told so, and the first goes on undisturbed."""
+        file, out = tmp_path / "federation.yml", tmp_path / "out"
+        file.write_text(yaml.safe_dump(DOCUMENT), encoding="utf-8")
+        arguments = ["provision", str(file), "--out", str(out)]
+        first = subprocess.Popen(
+            [sys.executable, "-c", PAUSES, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert first.stderr is not None
+        assert first.stderr.readline() == "at work\n"
+        command = [sys.executable, "-c", "from mediswarm.cli import main; main()", *arguments]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        _, said = first.communicate("go on\n", timeout=60)
+
+        assert (second.returncode, "error[MS-F017]" in second.stderr) == (11, True), second.stderr
+        assert first.returncode == 0, said
+        assert provision(federation(), out).outcomes == dict.fromkeys(EVERYONE, "unchanged")
 
     def test_a_damaged_state(self, provisioned: Path) -> None:
         (provisioned / "state/demo/state/cert.json").write_text("{}", encoding="utf-8")
