@@ -244,7 +244,7 @@ class Pipeline(ABC, Generic[C]):
 
     @property
     def smallest_batch(self) -> int:
-        """Fewest cases of a training batch that the loss can learn from."""
+        """The smallest `training.batch_size` with which the loss learns from every batch of an epoch."""
         return 1
 
     @abstractmethod

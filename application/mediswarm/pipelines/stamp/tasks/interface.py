@@ -68,7 +68,7 @@ class Task(ABC):
 
     @property
     def smallest_batch(self) -> int:
-        """Fewest patients of a batch that something can be learned from."""
+        """The smallest `training.batch_size` with which something is learned from every batch."""
         return 1
 
     def agree(self, totals: Counts) -> None:
