@@ -10,7 +10,7 @@ from mediswarm.aggregation.admission import admit
 from mediswarm.aggregation.continuation import Agreement, agreement_of
 from mediswarm.aggregation.find import strategy_for
 from mediswarm.aggregation.ledger import Ledger, Watch
-from mediswarm.errors import ContractError
+from mediswarm.errors import ArtefactError, ContractError
 from mediswarm.pipelines.base import Pipeline
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
@@ -78,6 +78,10 @@ class Coordinator:
         return list(admitted)
 
     def _go_on(self) -> None:
+        if not (self.folder / "last").is_dir():
+            raise ArtefactError(
+                "MS-A004", "the models of this run are gone; those of old runs are pruned", file=self.folder
+            )
         self.model = self.store.find("last").round
         last = self.store.load("last")
         self.strategy.weights = {name: last[name] for name in self.strategy.weights}

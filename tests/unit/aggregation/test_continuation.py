@@ -162,6 +162,15 @@ def test_a_replacement_cut_in_two_is_finished(job: Job, tmp_path: Path) -> None:
     assert run.run(2).model == 4
 
 
+def test_a_run_whose_models_were_pruned_is_not_gone_on_with(job: Job, tmp_path: Path) -> None:
+    run = Segments(job, tmp_path)
+    run.run(2)
+    shutil.rmtree(tmp_path / "last")
+    with pytest.raises(ArtefactError, match="old runs are pruned") as caught:
+        run.run(2)
+    assert caught.value.code == "MS-A004"
+
+
 def test_the_state_of_another_job_is_refused(job: Job, tmp_path: Path) -> None:
     Segments(job, tmp_path / "run").run(1)
     other = job.varied(config={"cases": 80})
