@@ -160,6 +160,44 @@ def test_a_site_that_fails_or_is_late_is_excluded_from_its_round_and_comes_back(
     assert not nothing_left()
 
 
+@pytest.mark.parametrize("workflow", ["fedavg", "swarm"])
+def test_a_site_that_cannot_measure_is_left_out_of_the_round_and_of_its_sums(
+    workflow: str, make_job: Any, tmp_path: Path
+) -> None:
+    """Where the loss needs sums over the sites, each round trains with those of the sites that are in it."""
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    code = failing("self.name, self.measured = site.name, 0", "data").replace(
+        "    def model(self) -> nn.Module:\n",
+        "    sums_each_round = True\n\n"
+        "    def round_statistics(self, predictions, targets):\n"
+        "        self.measured += 1\n"
+        "        if (self.name, self.measured) == ('beta', 3):\n"
+        "            raise ValueError('patient-4711: a text that stays')\n"
+        "        return {'cases': [float(len(targets))]}\n\n"
+        "    def agree_on_round(self, totals, own):\n"
+        "        if totals:\n"
+        f"            file = Path({str(seen)!r}) / f'{{self.name}}-{{self.measured}}'\n"
+        "            file.write_text(f\"{totals['cases'][0]:g} {own['cases'][0]:g}\")\n\n"
+        "    def model(self) -> nn.Module:\n",
+    )
+    job = make_job(
+        code=f"from pathlib import Path\n{code}",
+        workflow={"name": workflow, "rounds": 4, "round_quorum": 2},
+        **SHORT,
+    )
+    record = simulate(job, SITES, tmp_path / "run")
+    assert record["state"] == "succeeded"
+    assert [entry["excluded"] for entry in record["rounds"]] == [{}, {}, {"beta": "MS-R001"}, {}]
+    assert [len(entry["contributed"]) for entry in record["rounds"]] == [3, 3, 2, 3]
+    # 20 training cases at each site
+    whole, without = "60 20", "40 20"
+    expected = {f"{site}-{number}": whole for site in SITES for number in (1, 2, 3, 4)}
+    expected |= {"alpha-3": without, "gamma-3": without}
+    del expected["beta-3"]
+    assert {file.name: file.read_text() for file in seen.iterdir()} == expected
+
+
 def test_a_run_directory_may_have_any_name(make_job: Any, tmp_path: Path) -> None:
     """Also one that NVFlare takes for no job's name."""
     job = make_job(workflow={"name": "fedavg", "rounds": 1}, **SHORT)
