@@ -25,6 +25,7 @@ POLL_S, CALM_POLL_S = 0.5, 3.0
 """How often runs are looked at, and how often when nothing has happened for a while."""
 
 _CALM_AFTER_S = 30.0
+_LOG_BYTES = 20 << 20
 
 
 @contextlib.contextmanager
@@ -62,6 +63,9 @@ def ensure_supervisor(files: OperatorFiles) -> None:
     command = [
         sys.executable, "-m", "mediswarm.flare.supervisor_process", str(files.state_dir.resolve())
     ]  # fmt: skip
+    with contextlib.suppress(FileNotFoundError):
+        if files.log.stat().st_size > _LOG_BYTES:  # one former log is kept
+            files.log.replace(files.log.with_suffix(".log.1"))
     with files.log.open("ab") as stream:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,

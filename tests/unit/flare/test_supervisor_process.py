@@ -84,6 +84,15 @@ def test_a_supervisor_in_the_background_ends_with_its_last_run(files: OperatorFi
     until(lambda: not set(psutil.Process().children()) - before, 10)
 
 
+def test_a_long_log_is_put_aside_before_the_next_supervisor_writes(files: OperatorFiles) -> None:
+    files.state_dir.mkdir(parents=True, exist_ok=True)
+    files.log.write_bytes(b"former\n" * (3 << 20))
+    ensure_supervisor(files)
+    assert files.log.stat().st_size < 1 << 20
+    assert files.log.with_name("supervisor.log.1").stat().st_size == 7 * (3 << 20)
+    until(lambda: run_of(files).finished and not is_supervised(files), 30)
+
+
 def test_the_lock_of_a_killed_supervisor_is_free(files: OperatorFiles) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(files.state_dir)], stdout=subprocess.PIPE, text=True
