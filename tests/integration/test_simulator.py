@@ -164,7 +164,10 @@ def test_a_site_that_fails_or_is_late_is_excluded_from_its_round_and_comes_back(
 def test_a_site_that_cannot_measure_is_left_out_of_the_round_and_of_its_sums(
     workflow: str, make_job: Any, tmp_path: Path
 ) -> None:
-    """Where the loss needs sums over the sites, each round trains with those of the sites that are in it."""
+    """Where the loss needs sums over the sites, each round trains with those of the sites that are in it.
+
+    In the swarm, beta was to aggregate round 1: another site does, and all measure again.
+    """
     seen = tmp_path / "seen"
     seen.mkdir()
     code = failing("self.name, self.measured = site.name, 0", "data").replace(
@@ -172,7 +175,7 @@ def test_a_site_that_cannot_measure_is_left_out_of_the_round_and_of_its_sums(
         "    sums_each_round = True\n\n"
         "    def round_statistics(self, predictions, targets):\n"
         "        self.measured += 1\n"
-        "        if (self.name, self.measured) == ('beta', 3):\n"
+        "        if (self.name, self.measured) == ('beta', 2):\n"
         "            raise ValueError('patient-4711: a text that stays')\n"
         "        return {'cases': [float(len(targets))]}\n\n"
         "    def agree_on_round(self, totals, own):\n"
@@ -188,14 +191,36 @@ def test_a_site_that_cannot_measure_is_left_out_of_the_round_and_of_its_sums(
     )
     record = simulate(job, SITES, tmp_path / "run")
     assert record["state"] == "succeeded"
-    assert [entry["excluded"] for entry in record["rounds"]] == [{}, {}, {"beta": "MS-R001"}, {}]
-    assert [len(entry["contributed"]) for entry in record["rounds"]] == [3, 3, 2, 3]
+    assert [entry["excluded"] for entry in record["rounds"]] == [{}, {"beta": "MS-R001"}, {}, {}]
+    assert [len(entry["contributed"]) for entry in record["rounds"]] == [3, 2, 3, 3]
     # 20 training cases at each site
-    whole, without = "60 20", "40 20"
-    expected = {f"{site}-{number}": whole for site in SITES for number in (1, 2, 3, 4)}
-    expected |= {"alpha-3": without, "gamma-3": without}
-    del expected["beta-3"]
+    others = {1: "60 20", 2: "40 20", 3: "60 20", 4: "60 20"}
+    if workflow == "swarm":
+        others = {1: "60 20", 3: "40 20", 4: "60 20", 5: "60 20"}
+    expected = {f"{site}-{number}": text for site in ("alpha", "gamma") for number, text in others.items()}
+    expected |= {f"beta-{number}": "60 20" for number in (1, 3, 4)}
     assert {file.name: file.read_text() for file in seen.iterdir()} == expected
+
+
+@pytest.mark.parametrize("workflow", ["fedavg", "swarm"])
+def test_too_few_sites_that_can_measure_end_the_run_and_stand_in_the_record(
+    workflow: str, make_job: Any, tmp_path: Path
+) -> None:
+    """A sum that is no finite number would spoil the round of all: the site that has it is left out."""
+    code = failing("self.name = site.name", "data").replace(
+        "    def model(self) -> nn.Module:\n",
+        "    sums_each_round = True\n\n"
+        "    def round_statistics(self, predictions, targets):\n"
+        "        return {'risk': [float('inf') if self.name == 'beta' else 1.0]}\n\n"
+        "    def model(self) -> nn.Module:\n",
+    )
+    job = make_job(code=code, workflow={"name": workflow, "rounds": 2}, **SHORT)
+    with pytest.raises(RunFailed, match="2 of 3 sites answered") as caught:
+        simulate(job, SITES, tmp_path / "run")
+    assert caught.value.code == "MS-R002"
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [entry["excluded"] for entry in record["rounds"]] == [{"beta": "MS-R004"}]
+    assert "0,beta,excluded,MS-R004" in (tmp_path / "run" / "contributions.csv").read_text()
 
 
 def test_a_run_directory_may_have_any_name(make_job: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mediswarm.aggregation.continuation import written_contributions, written_re
 from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.errors import MediSwarmError, RunFailed
 from mediswarm.pipelines.base import Pipeline
-from mediswarm.pipelines.counts import add_counts
+from mediswarm.pipelines.counts import Counts, add_counts
 from mediswarm.spec import Job
 from mediswarm.spec.outcome import State, now, state_of
 from mediswarm.spec.whole_file import write_whole
@@ -127,7 +127,7 @@ class Ledger:
 
     def contributed(self, site: str, contribution: Contribution, weight: float) -> None:
         """Note a contribution to the present round."""
-        metrics = self.pipeline.metrics(contribution.metrics) if contribution.metrics else {}
+        metrics = self._metrics(contribution.metrics) if contribution.metrics else {}
         row = {
             "round": contribution.round,
             "site": site,
@@ -208,11 +208,11 @@ class Ledger:
         if not judgements:
             return False
         counts = add_counts(said.validation for said in judgements.values())
-        score = self.pipeline.metrics(counts)
-        score["loss"] = counts["judged_loss"][0] / counts["judged_cases"][0]
+        score = self._metrics(counts)
+        score["loss"] = _finite(counts["judged_loss"][0] / counts["judged_cases"][0])
         self.scores[model] = score
         value = score[self.job.selection.metric]
-        if value is None or not math.isfinite(value):
+        if value is None:
             raise RunFailed(
                 "MS-R009", f"{self.job.selection.metric} of model {model} is undefined at every site"
             )
@@ -223,9 +223,7 @@ class Ledger:
 
     def tested(self, judgements: dict[str, Judgement]) -> None:
         """Note the best model's metrics on each site's test cases."""
-        self.test = {
-            site: self.pipeline.metrics(said.test) for site, said in sorted(judgements.items()) if said.test
-        }
+        self.test = {site: self._metrics(said.test) for site, said in sorted(judgements.items()) if said.test}
 
     def finish(self, changed: bool) -> None:
         """End the run as a success, if it is one.
@@ -296,6 +294,10 @@ class Ledger:
         table.replace(self.folder / "contributions.csv")
         write_whole(self.folder / "run.json", json.dumps(self.record(), indent=2) + "\n")
 
+    def _metrics(self, counts: Counts) -> dict[str, float | None]:
+        """The pipeline's, where JSON has a number for them; a model that diverged has infinite ones."""
+        return {name: _finite(value) for name, value in self.pipeline.metrics(counts).items()}
+
     def _end(self, state: State, error: dict[str, Any] | None) -> None:
         self.state, self.error, self.finished = state, error, now()
         self._end_segment(state, error)
@@ -305,3 +307,7 @@ class Ledger:
     def _end_segment(self, state: str, error: dict[str, Any] | None) -> None:
         if self.segments:
             self.segments[-1] |= {"ended": now(), "state": state, "error": error["code"] if error else None}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

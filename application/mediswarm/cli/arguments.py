@@ -68,6 +68,18 @@ def data_directory(path: Path | None, pipeline: Pipeline[Any]) -> Path | None:
     return path.resolve()
 
 
+def scratch_directory(path: Path | None, data_dir: Path | None) -> Path | None:
+    """The scratch directory of an option; raises UsageError MS-U004 when it lies in the data directory."""
+    if path is not None and data_dir is not None and path.resolve().is_relative_to(data_dir):
+        raise UsageError(
+            "MS-U004",
+            "the scratch directory lies in the data directory, which is only read",
+            repair="Choose a --scratch directory outside of --data.",
+            file=path,
+        )
+    return path
+
+
 def device_named(name: str) -> str:
     """The device of an option; raises HostError MS-H002 when it is not there."""
     from mediswarm.preflight.device import require_device

@@ -16,6 +16,7 @@ from mediswarm.cli.arguments import (
     data_directory,
     device_named,
     job_named,
+    scratch_directory,
 )
 
 
@@ -37,6 +38,7 @@ def check(
     from mediswarm.preflight.data import check_data
 
     pipeline = load_pipeline(job_named(job))
-    where = Site(site, data_directory(data, pipeline), scratch, device_named(device))
+    data_dir = data_directory(data, pipeline)
+    where = Site(site, data_dir, scratch_directory(scratch, data_dir), device_named(device))
     findings = check_data(pipeline, where)
     raise typer.Exit(show_board(findings, title=f"{job} at {site}", as_json=json, show_cases=show_cases))

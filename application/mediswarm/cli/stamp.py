@@ -16,6 +16,7 @@ from mediswarm.cli.arguments import (
     data_directory,
     device_named,
     result_directory,
+    scratch_directory,
 )
 from mediswarm.errors import UsageError
 
@@ -79,7 +80,7 @@ def predict(
 
     trained = TrainedModel.load(model, device_named(device))
     data_dir = data_directory(data, trained.pipeline)
-    where = Site(site, data_dir, scratch, device)
+    where = Site(site, data_dir, scratch_directory(scratch, data_dir), device)
     rows = predict_site(trained, where, split, result_directory(out, data_dir))
     if rows:
         show_statistics(f"{split} patients of {site}", rows)

@@ -18,6 +18,7 @@ from mediswarm.cli.arguments import (
     device_named,
     job_named,
     run_directory,
+    scratch_directory,
 )
 from mediswarm.cli.run_view import RunView, show_record
 
@@ -39,7 +40,7 @@ def train(
 
     spec = local_variant(job_named(job))
     data_dir = data_directory(data, load_pipeline(spec))
-    where = Site(site, data_dir, scratch, device_named(device))
+    where = Site(site, data_dir, scratch_directory(scratch, data_dir), device_named(device))
     folder = run_directory(out, spec, data_dir)
     with RunView(f"{spec.name} at {site}", spec.workflow.rounds, spec.selection.metric) as view:
         record = ReferenceRun(spec, [where], folder, folder.name, view.event, weights_store()).run()

@@ -64,7 +64,9 @@ CODES: dict[str, ErrorCode] = {
     "MS-R008": ErrorCode("The federation engine ended the run", "See the server's log in the run directory."),
     "MS-R009": ErrorCode(
         "The selection metric is undefined at every site",
-        "Give the sites validation cases of at least two classes, or select by another metric.",
+        "Give the sites validation cases of at least two classes (survival: with events), or select by "
+        "another metric; where earlier rounds had a number, the model has diverged: lower "
+        "training.optimizer.lr.",
     ),
     # artefacts
     "MS-A001": ErrorCode(

@@ -19,6 +19,7 @@ from mediswarm.pipelines.counts import Counts, add_counts
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.pipelines.learner import Weights
 from mediswarm.spec import Cyclic, Job
+from mediswarm.spec.workflow import required
 from mediswarm.training.crossing import Contribution, Judgement, JudgeOrder, Measured
 
 
@@ -58,7 +59,9 @@ class ServerRounds(RoundController):
         centre = self._centre
         sums: Counts = {}
         if centre.pipeline.sums_each_round:
-            sites, sums = self._measure(round_, sites)
+            present, (sites, sums) = len(sites), self._measure(round_, sites)
+            if len(sites) < required(self._job.workflow.round_quorum, present):
+                centre.end_round(round_)  # which notes the round, and raises
         # a cyclic round hands the model from one site to the next
         turns = [[site] for site in sites] if isinstance(self._job.workflow, Cyclic) else [sites]
         for turn in turns:
@@ -81,7 +84,6 @@ class ServerRounds(RoundController):
             sites,
             lambda site, answer: said.__setitem__(site, unpack(Measured, answer)),
         )
-        require_quorum(failed, sites, self._job.workflow.round_quorum, f"round {round_}")
         for site, code in failed.items():
             self._centre.exclude(site, round_, code)
         return list(said), add_counts(measured.statistics for measured in said.values())

@@ -20,6 +20,7 @@ from mediswarm.flare.swarm_messages import Aggregated, AggregateOrder, SwarmOrde
 from mediswarm.pipelines.counts import Counts, add_counts
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.spec import Job
+from mediswarm.spec.workflow import required
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, Measured
 
 
@@ -61,8 +62,7 @@ class SwarmController(RoundController):
         for round_ in range(start, end):
             # another site than the one that a lost segment may have been lost with
             aggregator = sites[(round_ + self.segment) % len(sites)]
-            self._round(round_, sites, holder, aggregator)
-            holder = aggregator
+            holder = self._round(round_, sites, holder, aggregator)
         if end < rounds:
             ledger.pause()
             return
@@ -107,15 +107,15 @@ class SwarmController(RoundController):
     def _is_lost(self, site: str | None) -> bool:
         return site is not None and self.get_client_disconnect_time(site) is not None
 
-    def _round(self, round_: int, sites: list[str], holder: str, aggregator: str) -> None:
+    def _round(self, round_: int, sites: list[str], holder: str, aggregator: str) -> str:
+        """One round; gives the site that holds the next model."""
         reports: dict[str, SwarmReport] = {}
         order = SwarmOrder(round_, holder, self._totals, aggregator, self._promote)
-        self._aggregator = aggregator
-        failed: dict[str, str] = {}
         if self._pipeline.sums_each_round:
-            sites, failed, sums = self._measure(order, sites)
-            order = replace(order, round_totals=sums)
-        failed |= self._ask(
+            order, sites = self._measure(order, sites)
+            aggregator = order.aggregator
+        self._aggregator = aggregator
+        failed = self._ask(
             CONTRIBUTE,
             pack(order),
             sites,
@@ -141,12 +141,16 @@ class SwarmController(RoundController):
             [aggregator],
             lambda _, answer: made.append(unpack(Aggregated, answer)),
         )
-        _require_aggregator(aggregator, lost, round_)
+        if lost:
+            raise RunCrashed(
+                "MS-R006", f"round {round_}: the aggregating site {aggregator} failed ({lost[aggregator]})"
+            )
         self._aggregator = None
         self._ledger.aggregated(aggregator, made[0].digest, made[0].changed)
+        return aggregator
 
-    def _measure(self, order: SwarmOrder, sites: list[str]) -> tuple[list[str], dict[str, str], Counts]:
-        """The sites that measured the round's model, why the others did not, and the sum."""
+    def _measure(self, order: SwarmOrder, sites: list[str]) -> tuple[SwarmOrder, list[str]]:
+        """The order with the sum, to the sites that measured the round's model; one of them aggregates."""
         said: dict[str, Measured] = {}
         failed = self._ask(
             MEASURE,
@@ -154,9 +158,14 @@ class SwarmController(RoundController):
             sites,
             lambda site, answer: said.__setitem__(site, unpack(Measured, answer)),
         )
-        require_quorum(failed, sites, self._job.workflow.round_quorum, f"round {order.model}")
-        _require_aggregator(order.aggregator, failed, order.model)
-        return list(said), failed, add_counts(measured.statistics for measured in said.values())
+        for site, code in failed.items():
+            self._ledger.excluded(site, order.model, code)
+        if len(said) < required(self._job.workflow.round_quorum, len(self._ledger.present)):
+            self._ledger.end_round(order.model, {})  # which notes the round, and raises
+        if order.aggregator in failed:
+            # who aggregates takes the model in full precision: another one has to, and with it all
+            return self._measure(replace(order, aggregator=next(iter(said))), list(said))
+        return replace(order, round_totals=add_counts(one.statistics for one in said.values())), list(said)
 
     def _judge(self, order: SwarmOrder, sites: list[str]) -> dict[str, Judgement]:
         said: dict[str, Judgement] = {}
@@ -172,11 +181,6 @@ class SwarmController(RoundController):
 
     def _value_if(self, best: bool) -> float | None:
         return self._ledger.best["value"] if best and self._ledger.best else None
-
-
-def _require_aggregator(site: str, failed: dict[str, str], round_: int) -> None:
-    if site in failed:
-        raise RunCrashed("MS-R006", f"round {round_}: the aggregating site {site} failed ({failed[site]})")
 
 
 def _contribution(report: SwarmReport) -> Contribution:

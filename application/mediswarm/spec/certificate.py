@@ -26,6 +26,7 @@ class KitCertificates:
     own_file: Path
     key_file: Path
     root_file: Path
+    role: Role
 
     @property
     def federation(self) -> str:
@@ -53,7 +54,7 @@ def load_certificates(kit: Path, role: Role) -> KitCertificates:
         raise KitError(
             "MS-K024", "the certificate is not signed by the kit's root certificate", file=own_file
         )
-    return KitCertificates(root, own, own_file, key_file, root_file)
+    return KitCertificates(root, own, own_file, key_file, root_file, role)
 
 
 def check_validity(certificates: KitCertificates, now: datetime | None = None) -> None:
@@ -79,8 +80,17 @@ def check_validity(certificates: KitCertificates, now: datetime | None = None) -
             raise KitError(
                 "MS-K021",
                 f"the certificate ended {when(ends)}; the clock of this machine says {when(now)}",
+                repair=_renewal(certificates) if certificate is certificates.own else None,
                 file=file,
             )
+
+
+def _renewal(certificates: KitCertificates) -> str | None:
+    """An admin has the federation file, and nobody to ask; None for the code's own advice."""
+    if certificates.role != "admin":
+        return None
+    name = common_name(certificates.own.subject)
+    return f"Make a new kit with `mediswarm provision FILE --renew {name}`, and unpack it over this one."
 
 
 def is_signed_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:

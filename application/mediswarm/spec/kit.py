@@ -68,14 +68,24 @@ def verify_kit(folder: Path) -> Kit:
     """Read the manifest and compare every file with it (R22).
 
     Raises:
-        KitError: MS-K001 as :func:`load_kit`; MS-K002 naming a file that is missing or was changed.
+        KitError: MS-K001 as :func:`load_kit`; MS-K002 naming a file that is missing or was changed; MS-K024 naming one
+            that this account may not read.
     """
     kit = load_kit(folder)
     for name, digest in sorted(kit.files.items()):
         file = folder / name
-        if not file.is_file():
+        try:
+            found = sha256_of_file(file) if file.is_file() else None
+        except OSError as error:
+            raise KitError(
+                "MS-K024",
+                f"a file of the startup kit cannot be read: {error.strerror}",
+                repair="Let the account that this runs as read the whole kit.",
+                file=file,
+            ) from error
+        if found is None:
             raise KitError("MS-K002", "a file of the startup kit is missing", file=file)
-        if sha256_of_file(file) != digest:
+        if found != digest:
             raise KitError("MS-K002", "a file of the startup kit was changed after it was made", file=file)
     return kit
 

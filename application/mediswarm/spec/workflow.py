@@ -20,7 +20,9 @@ class _Rounds(Strict):
     start_quorum: Quorum = Field("all", description="sites that must be ready before round 0")
     round_quorum: Quorum = Field("all", description="sites that must contribute to a round")
     round_budget: PositiveFloat = Field(
-        3600.0, description="seconds a round may take at the slowest site; every timeout derives from it"
+        3600.0,
+        description="seconds a round may take at the slowest site, for each of its exchanges; every timeout "
+        "derives from it",
     )
     segment_rounds: PositiveInt = Field(
         10,

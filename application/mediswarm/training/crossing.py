@@ -6,9 +6,11 @@ raw exception texts have no field here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from mediswarm.errors import RunFailed
 from mediswarm.pipelines.counts import Counts
 from mediswarm.pipelines.learner import Weights
 from mediswarm.training.tensor_views import Tensors
@@ -88,6 +90,11 @@ class Measured:
     """Counts of a site's training cases under the model that the round begins with."""
 
     statistics: Counts
+
+    def __post_init__(self) -> None:
+        """Raises RunFailed MS-R004 for what would make the sum over the sites no finite number."""
+        if not all(math.isfinite(value) for values in self.statistics.values() for value in values):
+            raise RunFailed("MS-R004", "what was counted of the training cases is no finite number")
 
 
 @dataclass(frozen=True)

@@ -261,6 +261,26 @@ def test_a_metric_that_is_no_number_never_becomes_the_best(
     assert run.centre.ledger.best is None
 
 
+def test_the_record_stays_json_when_a_model_diverges(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start()
+    metrics = {"accuracy": 0.5, "cox_loss": float("inf"), "other": float("nan")}
+    monkeypatch.setattr(run.centre.ledger.pipeline, "metrics", lambda counts: dict(metrics))
+    run.round(0)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    for text in (run.folder / "events.jsonl").read_text().splitlines():
+        json.loads(text, parse_constant=refuse)
+    record = json.loads((run.folder / "run.json").read_text(), parse_constant=refuse)
+    assert record["scores"]["0"] | {"loss": 0} == {
+        "accuracy": 0.5,
+        "cox_loss": None,
+        "other": None,
+        "loss": 0,
+    }
+
+
 @pytest.mark.parametrize(
     ("exclude", "said"), [(["haed.*"], "'haed.\\*' matches none"), (["*"], "leaves no parameter to share")]
 )

@@ -164,6 +164,8 @@ USAGE = [
     (("job", "test", NAME, "--site", "../up"), 2, "MS-U005"),
     (("train", NAME, "--site", "a", "--data", "hospitals", "--out", "hospitals/run"), 2, "MS-U004"),
     (("simulate", NAME, "--data", "hospitals", "--out", "hospitals"), 2, "MS-U004"),
+    (("train", NAME, "--site", "a", "--data", "hospitals", "--scratch", "hospitals/north"), 2, "MS-U004"),
+    (("check", NAME, "--site", "a", "--data", "hospitals", "--scratch", "hospitals"), 2, "MS-U004"),
     (("train", NAME, "--site", "a", "--out", "file/run"), 10, "MS-H001"),
     (("train", NAME, "--site", "a", "--data", "file"), 2, "this is a file"),
     (("simulate", "odelia_demo"), 2, "MS-U004"),

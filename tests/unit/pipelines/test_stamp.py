@@ -146,6 +146,18 @@ def rewrite(file: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
                 "task": {
                     "name": "multi_target",
                     "targets": [
+                        {"label": "y", "categories": ["A.x", "B"]},
+                        {"label": "x.y", "categories": ["A", "B"]},
+                    ],
+                }
+            },
+            "would be of two labels",
+        ),
+        (
+            {
+                "task": {
+                    "name": "multi_target",
+                    "targets": [
                         {"label": "A", "categories": ["B", "C"]},
                         {"label": "A_B", "categories": ["x", "y"]},
                     ],

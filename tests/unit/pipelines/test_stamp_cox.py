@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -126,22 +127,41 @@ def test_three_sites_have_the_loss_and_gradient_of_all_patients_pooled() -> None
     )
 
 
-def test_batches_add_up_to_the_site_but_for_the_shift_of_all_log_risks() -> None:
-    """A batch's mean residual is noise in a direction that ranks nobody: it is replaced by the site's."""
+@pytest.mark.parametrize("size", [2, 3, 8])
+def test_batches_have_the_gradient_of_the_site_on_the_mean(size: int) -> None:
+    """The mean over every batch that can be drawn is that of the whole site: smaller ones learn as much."""
+    weights = torch.tensor([0.4, -0.2, 0.1], dtype=torch.float64)
+    sites = [patients(30, 4, ties=False), patients(9, 5, ties=False)]
+    summed = add_counts(sums_of(inputs @ weights, time, event) for inputs, time, event in sites)
+    inputs, time, event = sites[1]
+    own = sums_of(inputs @ weights, time, event)
+
+    def gradient(of: tuple[int, ...]) -> torch.Tensor:
+        batch, at = list(of), weights.clone().requires_grad_()
+        log_risk = inputs[batch] @ at
+        return grad(federated_breslow_loss(log_risk, time[batch], event[batch], GRID, summed, own), at)
+
+    batches = [gradient(batch) for batch in combinations(range(9), size)]
+    expected = gradient(tuple(range(9)))
+    torch.testing.assert_close(torch.stack(batches).mean(dim=0), expected, rtol=0, atol=1e-9)
+    assert expected.abs().min() > 1e-3
+
+
+def test_batches_do_not_shift_all_log_risks_at_random() -> None:
+    """In the direction that ranks nobody, every batch has the gradient of the site."""
     weights = torch.tensor([0.4, -0.2, 0.1], dtype=torch.float64)
     sites = three_sites()
     summed = add_counts(sums_of(inputs @ weights, time, event) for inputs, time, event in sites)
     inputs, time, event = sites[0]
     own = sums_of(inputs @ weights, time, event)
-    for batch in (slice(0, 80), slice(0, 10), slice(33, 40)):
+    found = []
+    for batch in (slice(0, 80), slice(0, 10), slice(33, 40), slice(5, 6)):
         shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
         log_risk = inputs[batch] @ weights + shift
         loss = federated_breslow_loss(log_risk, time[batch], event[batch], GRID, summed, own)
-        found = grad(loss, shift)
-        if batch == slice(0, 80):
-            expected = found
-        assert float(found) == pytest.approx(float(expected), abs=1e-9)
-    assert abs(float(expected)) > 1e-3, "this site has fewer or more events than all sites' hazard says"
+        found.append(float(grad(loss, shift)))
+    assert found == pytest.approx([found[0]] * 4, abs=1e-9)
+    assert abs(found[0]) > 1e-3, "this site has fewer or more events than all sites' hazard says"
 
 
 def test_rounds_of_one_step_end_at_the_pooled_estimate() -> None:

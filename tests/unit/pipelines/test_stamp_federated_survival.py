@@ -142,11 +142,31 @@ def test_sites_must_weigh_as_many_cases_as_they_have(workflow: dict[str, Any], t
     assert caught.value.line
 
 
-def test_one_patient_makes_a_batch(cohort: Path, tmp_path: Path) -> None:
-    """Each is compared with those of all sites; within a site one alone teaches nothing."""
-    job = job_with(tmp_path, training=job_with(tmp_path).training.model_dump() | {"batch_size": 1})
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_patient_alone_in_a_batch_would_teach_nothing(size: int, tmp_path: Path) -> None:
+    training = job_with(tmp_path).training.model_dump() | {"batch_size": size}
+    with pytest.raises(JobError, match=rf"training\.batch_size is {size}") as caught:
+        load_pipeline(job_with(tmp_path, training=training))
+    assert caught.value.code == "MS-B056"
+
+
+def test_small_batches_lower_the_loss_of_all_patients(cohort: Path, tmp_path: Path) -> None:
+    """Several steps in a round, of three patients each."""
+    training = job_with(tmp_path).training.model_dump() | {
+        "batch_size": 3,
+        "local": {"epochs": 1},
+        "optimizer": {"name": "sgd", "lr": 0.02},
+    }
+    job = job_with(tmp_path, training=training, workflow={"name": "fedavg", "rounds": 10})
     run = ReferenceRun(job, [Site(name, cohort) for name in SITES], tmp_path / "run")
-    assert run.run()["state"] == "succeeded"
+    run.run()
+    model = load_pipeline(job).model()
+    before, _, _ = initial_weights(job, load_pipeline(job), run.centre.totals)
+    losses = []
+    for weights in (before, run.weights):
+        model.load_state_dict(weights)
+        losses.append(float(pooled_loss(job, cohort, model, run.centre.totals).detach()))
+    assert losses[1] < losses[0] - 0.05
 
 
 def test_outside_of_a_round_the_loss_is_the_sites_own(cohort: Path, tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mediswarm.data.findings import raise_on_failure
 from mediswarm.errors import DataError, RunFailed
 from mediswarm.evaluation.predictions import Floats, Ints, PredictionTable
 from mediswarm.evaluation.slides.trained import TrainedModel
 from mediswarm.pipelines.base import Cases, Site
-from mediswarm.pipelines.stamp.cohort import kept_draw
+from mediswarm.pipelines.stamp.cohort import written_split
+from mediswarm.pipelines.stamp.site_files import SiteFiles
 from mediswarm.pipelines.stamp.tasks import Task
 from mediswarm.pipelines.stamp.tasks.patient_columns import labels_with_categories
 from mediswarm.training.batches import ordered_batches
@@ -82,11 +84,12 @@ def _patients(trained: TrainedModel, site: Site, split: Split) -> tuple[Cases, d
         if gone := wanted - cohort.targets.keys():
             log.warning("site %s: %d patients whom the run predicted are gone", site.name, len(gone))
         return cohort.of(sorted(wanted - gone)), cohort.measured()
-    kept = kept_draw(site, pipeline.config, pipeline.task)
-    if pipeline.config.splits.table is None and not (kept is not None and kept.is_file()):
+    cohort, files = pipeline.patients(site), SiteFiles.of(site.folder, pipeline.config)
+    written = written_split(site, files, pipeline.config, pipeline.task, sorted(cohort.targets))
+    if written is None:
         raise DataError("MS-E014", f"of site {site.name} there is neither a prediction of the run nor a draw")
-    data = pipeline.data(site)
-    return data.validation if split == "val" else data.test, data.measured
+    raise_on_failure(written[1])
+    return cohort.of(getattr(written[0], split)), cohort.measured()
 
 
 def _ids(file: Path) -> set[str]:

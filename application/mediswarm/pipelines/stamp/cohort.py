@@ -164,14 +164,10 @@ def _split(
     site: Site, files: SiteFiles, config: StampConfig, task: Task, strata: dict[str, str]
 ) -> tuple[PatientSplit | None, list[Finding]]:
     """The split of the job's fold, and what was found; None where a rule is broken."""
-    splits, ids = config.splits, sorted(strata)
+    splits = config.splits
     try:
-        if files.splits is not None:
-            split, findings = read_split(files.splits, ids, splits.fold)
-            return split, [*findings, *_support(split, strata, task)]
-        kept = kept_draw(site, config, task)
-        if kept is not None and kept.exists():
-            split, findings = read_kept_split(kept, ids, splits.fold)
+        if written := written_split(site, files, config, task, sorted(strata)):
+            split, findings = written
             return split, [*findings, *_support(split, strata, task)]
         if splits.folds is not None:
             drawn = draw_folds(strata, splits.seed, splits.folds)
@@ -180,7 +176,21 @@ def _split(
     except DataError as error:
         return None, [Finding.of(error, "splits")]
     split = drawn[splits.fold]
-    return split, [*_keep(kept, drawn), *_support(split, strata, task)]
+    return split, [*_keep(kept_draw(site, config, task), drawn), *_support(split, strata, task)]
+
+
+def written_split(
+    site: Site, files: SiteFiles, config: StampConfig, task: Task, ids: Sequence[str]
+) -> tuple[PatientSplit, list[Finding]] | None:
+    """The split of `ids` that the site's own table or an earlier draw says, and what was found there.
+
+    Raises:
+        DataError: MS-D101 to MS-D115, or of series B: what keeps it from being read.
+    """
+    if files.splits is not None:
+        return read_split(files.splits, ids, config.splits.fold)
+    kept = kept_draw(site, config, task)
+    return read_kept_split(kept, ids, config.splits.fold) if kept is not None and kept.exists() else None
 
 
 def kept_draw(site: Site, config: StampConfig, task: Task) -> Path | None:

@@ -71,8 +71,9 @@ def federated_breslow_loss(
 
     A partial likelihood does not change when all log risks shift alike; the residuals of one batch, which
     do not add up to 0 as those of all patients do, would shift them at random, and so would dropout and
-    bags of few tiles. In the gradient, a batch's mean residual is therefore replaced by that of all
-    patients of the site, which `own` gives: for the whole site as one batch this changes nothing.
+    bags of few tiles. The gradient is therefore that of the covariance of residuals and log risks within
+    the batch, without bias, and of the site's mean residual, which `own` gives, times the mean log risk.
+    For the whole site as one batch that is the same.
 
     Args:
         log_risk: of a batch of training patients of one site [n].
@@ -95,12 +96,18 @@ def federated_breslow_loss(
     known = deaths > 0
     hazard = torch.where(known, deaths / sums.where(known, 1), 0)
     expected = log_risk.exp() * hazard.cumsum(0)[intervals_of(time, grid.to(device))]
+    value, shift, batch, cases = (
+        (expected - event * log_risk).mean(),
+        log_risk.mean(),
+        len(time),
+        own["cases"][0],
+    )
     residual = (expected - event).mean().detach()
-    residual_of_site = ((own_sums * hazard).sum() - sum(own["deaths"])) / own["cases"][0]
-    shift = log_risk.mean()
-    terms = (expected - event * log_risk).mean() - (residual - residual_of_site) * (shift - shift.detach())
+    residual_of_site = ((own_sums * hazard).sum() - sum(own["deaths"])) / cases
+    unbiased = batch / (batch - 1) * (cases - 1) / cases if batch > 1 else 1.0
+    pull = unbiased * (value - residual * shift) + residual_of_site * shift
     constant = (deaths * sums.log())[known].sum() / deaths.sum() - 1
-    return terms * summed["cases"][0] / deaths.sum() + constant
+    return (value.detach() + pull - pull.detach()) * summed["cases"][0] / deaths.sum() + constant
 
 
 def pooled_loss(summed: Counts) -> float | None:

@@ -218,6 +218,20 @@ def test_a_draw_of_today_is_not_taken_for_that_of_the_training(load_model: Load,
         assert len(judge(trained, site, "all")) == 40
 
 
+def test_patients_of_a_kept_draw_need_no_label(load_model: Load, data: Path, tmp_path: Path) -> None:
+    trained, site = load_model("regression"), Site("north", data, tmp_path / "scratch")
+    drawn = trained.pipeline.data(site)
+    clini = site.folder / "clini.csv"
+    with clini.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with clini.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | ({"VALUE": ""} if row["PATIENT"] in drawn.test.ids else {}) for row in rows)
+    assert sorted(judge(trained, site, "test").ids) == sorted(drawn.test.ids)
+    assert sorted(judge(trained, site, "val").ids) == sorted(drawn.validation.ids)
+
+
 def test_all_are_also_patients_in_no_split(load_model: Load, data: Path, tmp_path: Path) -> None:
     trained, site = load_model("regression"), Site("north", data, tmp_path / "scratch")
     tables = {name: (site.folder / name).read_text() for name in ("clini.csv", "slide.csv")}

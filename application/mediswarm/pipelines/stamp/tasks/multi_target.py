@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -40,6 +41,11 @@ class MultiTargetConfig(Strict):
     @classmethod
     def _different_labels(cls, targets: tuple[Label, ...]) -> tuple[Label, ...]:
         different(tuple(target.label for target in targets))
+        names = Counter(
+            f"{name}.{target.label}" for target in targets for name in score_names(target.categories)
+        )
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"contradiction: metric {twice[0]} would be of two labels; rename one of them")
         return targets
 
     def build(self) -> MultiTarget:

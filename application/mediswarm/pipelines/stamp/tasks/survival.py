@@ -121,11 +121,8 @@ class Survival(Task):
     @property
     @override
     def smallest_batch(self) -> int:
-        """Three within a site: of batches of two, an odd number of patients leaves one alone.
-
-        Alone, a patient has a partial likelihood of 1, whatever the model.
-        """
-        return 1 if self.sums_each_round else 3
+        """Three: of batches of two, an odd number of patients leaves one, who is compared with nobody."""
+        return 3
 
     @override
     def statistics(self, targets: torch.Tensor) -> Counts:
