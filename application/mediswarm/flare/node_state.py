@@ -86,7 +86,9 @@ def read_json(file: Path) -> dict[str, Any]:
 def disk_error(error: OSError, place: Path) -> HostError:
     """MS-H004 where an error says that the disk (or this account's share of it) is full, else MS-H001."""
     code = "MS-H004" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "MS-H001"
-    return HostError(code, f"it cannot be written: {error.strerror}", file=error.filename or place)
+    # of the disk itself there is only writing to complain; any other error may be one of reading
+    what = "it cannot be written" if code == "MS-H004" else "it cannot be used"
+    return HostError(code, f"{what}: {error.strerror}", file=error.filename or place)
 
 
 def require_space(scratch: Path) -> None:

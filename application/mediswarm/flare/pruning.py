@@ -1,9 +1,10 @@
 """What runs that are over leave on the disk of a site or server, and what of it is removed (R21).
 
 Kept in full are the ten runs and the ten NVFlare jobs that were written to last, all that was written to
-within a week, and all that is at work; on a server, which knows, also every run that has not ended. Of
-other runs stays what is small or lies nowhere else: the record, predictions, the site's personal model
-and, at a site that took part to the end, the best model, which in a swarm only sites hold.
+within a week, and all that is at work; on a server, which knows, also every run that has not ended, unless
+nothing was written of it for 90 days. Of other runs stays what is small or lies nowhere else: the record,
+predictions, the site's personal model and, at a site that took part to the end, the best model, which in a
+swarm only sites hold.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from mediswarm.flare.node_state import RUNS, read_json
 
 KEPT = 10
 SILENT_S = 7 * 24 * 3600.0
+GIVEN_UP_S = 90 * 24 * 3600.0
+"""A run whose record does not say that it has ended was given up when it was silent for so long."""
 _TRANSFER_S = 24 * 3600.0
 """A download of the server's that was begun so long ago is not under way any more."""
 _SEGMENT = re.compile(r"(?P<run>.+)-(?P<number>[0-9]+)")
@@ -83,7 +86,8 @@ def _segment(meta: Path) -> tuple[str, int]:
 def _may_go(run: Path) -> bool:
     """Whether the run has ended; a site is not told, and what is silent for long has."""
     record = run / "run.json"
-    return not record.is_file() or read_json(record).get("state", "running") != "running"
+    ended = not record.is_file() or read_json(record).get("state", "running") != "running"
+    return ended or _silent(run) > GIVEN_UP_S
 
 
 def _bulky(run: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from typing_extensions import Self
 
 from mediswarm.errors import HostError, SessionError, UsageError
+from mediswarm.flare.node_state import FULL_BYTES, disk_error
 from mediswarm.spec.outcome import now
 
 SCHEMA = 1
@@ -140,7 +142,7 @@ class RunState:
         file: the SQLite file; made if it is not there.
 
     Raises:
-        HostError: MS-H001 when it cannot be written.
+        HostError: MS-H001 when it cannot be written, MS-H004 (as of every change) when the disk is full.
         SessionError: MS-S015 when it is no such file, or of a later version.
     """
 
@@ -152,13 +154,12 @@ class RunState:
             self._db.row_factory = sqlite3.Row
             self._prepare()
         except sqlite3.OperationalError as error:
-            raise HostError("MS-H001", f"the state file cannot be written: {error}", file=file) from error
+            code = "MS-H004" if self._is_full(error) else "MS-H001"
+            raise HostError(code, f"the state file cannot be written: {error}", file=file) from error
         except sqlite3.DatabaseError as error:
             raise SessionError("MS-S015", f"this is not a state file: {error}", file=file) from error
         except OSError as error:
-            raise HostError(
-                "MS-H001", f"the state file cannot be written: {error.strerror}", file=file
-            ) from error
+            raise disk_error(error, file) from error
 
     def __enter__(self) -> Self:
         return self
@@ -258,13 +259,21 @@ class RunState:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:  # on a full disk SQLite may have gone back by itself
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError) and self._is_full(error):
+                said = f"the state file cannot be written: {error}"
+                raise HostError("MS-H004", said, file=self.file) from error
             raise
-        self._db.execute("COMMIT")
+
+    def _is_full(self, error: sqlite3.OperationalError) -> bool:
+        """SQLite says of a full disk that it is full, or that something is wrong with the disk."""
+        return "disk is full" in str(error) or shutil.disk_usage(self.file.parent).free < FULL_BYTES
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")

@@ -13,7 +13,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
-from mediswarm.errors import RunFailed, code_of
+from mediswarm.errors import MediSwarmError, RunFailed, code_of
 from mediswarm.flare.consent import require_accepted
 from mediswarm.flare.garbage import set_aside
 from mediswarm.flare.job_folder import deployed_job, run_folder
@@ -70,7 +70,10 @@ class SiteExecutor(Executor):
         try:
             return answers[task_name](self._site_run(fl_ctx), shareable)
         except Exception as error:
-            log.exception("task %s failed", task_name)
+            if isinstance(error, MediSwarmError):
+                log.error("task %s failed: %s", task_name, error.describe())  # noqa: TRY400 - named
+            else:
+                log.exception("task %s failed", task_name)
             return pack_error("MS-R007" if abort_signal.triggered else code_of(error))
 
     def answers(self, fl_ctx: FLContext) -> dict[str, Callable[[SiteRun, Shareable], Shareable]]:

@@ -6,21 +6,23 @@ and what came of it afterwards: a supervisor that is killed anywhere goes on whe
 
 from __future__ import annotations
 
-import errno
 import logging
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mediswarm.errors import HostError, MediSwarmError, RunFailed, SessionError
+from mediswarm.errors import MediSwarmError, RunFailed, SessionError
 from mediswarm.flare.federation_server import FederationServer, SegmentJob
+from mediswarm.flare.node_state import disk_error
 from mediswarm.flare.operator_files import BuildJob, OperatorFiles
 from mediswarm.flare.run_state import Run, RunState, SegmentEntry
 from mediswarm.flare.segment import Segment
 from mediswarm.flare.supervisor_rules import (
     PAUSED,
+    ROOM_S,
     Verdict,
     check_certificates,
     choose,
@@ -28,8 +30,9 @@ from mediswarm.flare.supervisor_rules import (
     given_up,
     judge,
     quorum_missed,
+    waits_for_room,
 )
-from mediswarm.spec.outcome import now, state_of
+from mediswarm.spec.outcome import state_of
 
 log = logging.getLogger(__name__)
 
@@ -64,20 +67,16 @@ class Supervisor:
         self.state, self.files, self.server, self.build, self.clock = state, files, server, build, clock
 
     def step(self, run_id: str) -> None:
-        """Bring a run as far as it can go now; its errors are written down, not raised."""
+        """Bring a run as far as it can go now; its errors are written down, not raised.
+
+        Raises:
+            HostError: MS-H004 when nothing can be written down here, because the disk is full.
+        """
         run = self.state.run(run_id)
         if run.finished:
             return
         try:
-            segment = self.state.open_segment(run.id)
-            if segment is None:
-                self._border(run)
-            elif segment.state == "prepared":
-                self._submit(run, segment)
-            elif segment.state == "submitted":
-                self._follow(run, segment)
-            else:
-                self._collect(run, segment)
+            self._advance(run)
         except SessionError as error:
             if error.code in _FOR_GOOD:
                 self._end(run, error)
@@ -86,11 +85,25 @@ class Supervisor:
                 # nobody's fault but the network's: the sites' time to connect begins anew
                 self.state.set_run(run.id, note=error.message, waiting_since=None)
         except MediSwarmError as error:
+            if error.code == "MS-H004":
+                raise
             self._end(run, error)
         except OSError as error:
-            code = "MS-H004" if error.errno == errno.ENOSPC else "MS-H001"
-            place = error.filename or self.files.state_dir
-            self._end(run, HostError(code, f"the operator's files: {error.strerror}", file=place))
+            named = disk_error(error, self.files.state_dir)
+            if named.code == "MS-H004":
+                raise named from error
+            self._end(run, named)
+
+    def _advance(self, run: Run) -> None:
+        segment = self.state.open_segment(run.id)
+        if segment is None:
+            self._border(run)
+        elif segment.state == "prepared":
+            self._submit(run, segment)
+        elif segment.state == "submitted":
+            self._follow(run, segment)
+        else:
+            self._collect(run, segment)
 
     def _border(self, run: Run) -> None:
         """Between two segments: end, wait for sites, or begin the next one with those that are there."""
@@ -107,12 +120,28 @@ class Supervisor:
             if self.clock() - began > job.workflow.round_budget:
                 self._end(run, quorum_missed(choice, job.workflow.round_budget, bool(took_part)))
             return
+        if self._waits_for_room(run, job.workflow.round_budget):
+            return
         done = committed_rounds(self.files.known_events(run.id))
         seconds = [entry["seconds"] for entry in record.get("rounds", [])]
         check_certificates(job, done, seconds, self.server.expires())
         segment = self.state.begin_segment(run.id, choice.sites, done)
         log.info("run %s: segment %d with %s", run.id, segment.number, ", ".join(choice.sites))
         self._submit(self.state.run(run.id), segment)
+
+    def _waits_for_room(self, run: Run, budget: float) -> bool:
+        """Whether nothing is begun now because a site's disk was full just now; given up after `budget`."""
+        awaited = waits_for_room(self.state.segments(run.id), run.patient_from)
+        if awaited is None:
+            return False
+        error, since, last = awaited
+        if self.clock() - since > budget:
+            self._end(run, error)
+            return True
+        if self.clock() - last > min(ROOM_S, budget):
+            return False
+        self._wait(run, f"{error.code}: {error.message}")
+        return True
 
     def _wait(self, run: Run, note: str) -> None:
         if run.note != note or run.waiting_since is None:
@@ -167,7 +196,8 @@ class Supervisor:
 
     def _ended(self, run: Run, segment: SegmentEntry, outcome: str) -> None:
         log.info("run %s: segment %d ended: %s", run.id, segment.number, outcome)
-        self.state.set_segment(segment, state="ended", outcome=outcome, ended=now())
+        ended = datetime.fromtimestamp(self.clock(), timezone.utc).isoformat(timespec="milliseconds")
+        self.state.set_segment(segment, state="ended", outcome=outcome, ended=ended)
         self._collect(run, self.state.segments(run.id)[-1])
 
     def _collect(self, run: Run, segment: SegmentEntry) -> None:

@@ -8,23 +8,32 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from mediswarm.errors import MediSwarmError, RunCrashed, SessionError
+from mediswarm.errors import HostError, MediSwarmError, RunCrashed, SessionError
+from mediswarm.flare.node_state import disk_error
 from mediswarm.flare.operator_files import OperatorFiles
 from mediswarm.flare.run_state import Run, RunState
 from mediswarm.flare.segment import Segment
 from mediswarm.spec import Job
 from mediswarm.spec.outcome import state_of
 
+if TYPE_CHECKING:
+    from mediswarm.flare.session import ServerSession
+
+T = TypeVar("T")
 log = logging.getLogger("mediswarm.flare.supervisor_process")  # also where this is the main module
 
 POLL_S, CALM_POLL_S = 0.5, 3.0
 """How often runs are looked at, and how often when nothing has happened for a while."""
 
 _CALM_AFTER_S = 30.0
+_ROOM_S = 10.0
+"""How often the operator's disk is tried again when it was full."""
 _LOG_BYTES = 20 << 20
 
 
@@ -86,19 +95,34 @@ def supervise(files: OperatorFiles, until_done: bool, stop: threading.Event) -> 
         SessionError: MS-S011 when another supervisor is at work.
     """
     while not stop.is_set():
-        with only_supervisor(files), RunState(files.database) as state:
+        with only_supervisor(files):
             files.forget_downloads()
-            _work(files, state, until_done, stop)
+            _when_there_is_room(files, stop, lambda state: _work(files, state, until_done, stop))
         # a run that was submitted while the lock was still held would have nobody
-        with RunState(files.database) as state:
-            if until_done and not _unfinished(state):
-                return
+        if until_done and not _when_there_is_room(files, stop, _unfinished):
+            return
+
+
+def _when_there_is_room(
+    files: OperatorFiles, stop: threading.Event, act: Callable[[RunState], T]
+) -> T | None:
+    """Act on the runs; begun anew on a full disk until there is room, None when `stop` was first."""
+    failed = -2 * _ROOM_S
+    while not stop.is_set():
+        try:
+            with RunState(files.database) as state:
+                return act(state)
+        except HostError as error:
+            if error.code != "MS-H004":
+                raise
+            if time.monotonic() - failed >= 2 * _ROOM_S:  # said once, until there was room
+                log.error("it is tried again: %s", error)  # noqa: TRY400 - named, so no stack trace
+            failed = time.monotonic()
+            stop.wait(_ROOM_S)
+    return None
 
 
 def _work(files: OperatorFiles, state: RunState, until_done: bool, stop: threading.Event) -> None:
-    from mediswarm.flare.session import ServerSession
-    from mediswarm.flare.supervisor import Supervisor
-
     sessions: dict[str, ServerSession] = {}
     try:
         while not stop.is_set():
@@ -109,21 +133,36 @@ def _work(files: OperatorFiles, state: RunState, until_done: bool, stop: threadi
                 if until_done:
                     return
             for run in runs:
-                try:
-                    if run.kit not in sessions:
-                        sessions[run.kit] = ServerSession(Path(run.kit), files.transfer)
-                    Supervisor(state, files, sessions[run.kit], _build).step(run.id)
-                except MediSwarmError as error:  # the kit's: a step writes down its own
-                    log.error("run %s: %s", run.id, error)  # noqa: TRY400 - named, so no stack trace
-                    state.set_run(run.id, state=state_of(error), error=error.as_dict(), note="")
-                except Exception as error:
-                    log.exception("run %s: unforeseen", run.id)  # and the other runs go on
-                    crash = RunCrashed("MS-R001", f"{type(error).__name__} in the supervisor", file=files.log)
-                    state.set_run(run.id, state=state_of(crash), error=crash.as_dict(), note="")
+                _step(files, state, sessions, run)
             stop.wait(CALM_POLL_S if all(map(_calm, runs)) else POLL_S)
     finally:
         for session in sessions.values():
             session.close()
+
+
+def _step(files: OperatorFiles, state: RunState, sessions: dict[str, ServerSession], run: Run) -> None:
+    """Step a run, in the session of its kit; what a step does not write down itself is written here.
+
+    Raises:
+        HostError: MS-H004, which can end no run: that could not be written down either.
+    """
+    from mediswarm.flare.session import ServerSession
+    from mediswarm.flare.supervisor import Supervisor
+
+    try:
+        if run.kit not in sessions:
+            sessions[run.kit] = ServerSession(Path(run.kit), files.transfer)
+        Supervisor(state, files, sessions[run.kit], _build).step(run.id)
+    except (MediSwarmError, OSError) as error:
+        named = error if isinstance(error, MediSwarmError) else disk_error(error, files.state_dir)
+        if named.code == "MS-H004":
+            raise named from error
+        log.error("run %s: %s", run.id, named)  # noqa: TRY400 - named, so no stack trace
+        state.set_run(run.id, state=state_of(named), error=named.as_dict(), note="")
+    except Exception as error:
+        log.exception("run %s: unforeseen", run.id)  # and the other runs go on
+        crash = RunCrashed("MS-R001", f"{type(error).__name__} in the supervisor", file=files.log)
+        state.set_run(run.id, state=state_of(crash), error=crash.as_dict(), note="")
 
 
 def _build(job: Job, target: Path, run_id: str, segment: Segment) -> Path:

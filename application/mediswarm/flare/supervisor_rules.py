@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from mediswarm.errors import (
+    HostError,
     KitError,
     MediSwarmError,
     RunCrashed,
@@ -28,6 +31,11 @@ INFRASTRUCTURE = frozenset({"MS-R005", "MS-R006", "MS-R008"})
 """Ends of a segment that lie in processes, machines and networks: the run goes on from what is committed."""
 
 PAUSED = "paused"
+
+ROOM_S = 60.0
+"""How long a run waits before a site whose disk was full is asked again."""
+
+_FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT})\]")  # NVFlare hands on its exception's text
 
 
 @dataclass(frozen=True)
@@ -133,9 +141,10 @@ def judge(
         return Verdict("stopped", RunFailed("MS-R007", "the run was stopped"))
     if turned_down := _turned_down(segment, job, record):
         return Verdict("failed", turned_down)
-    if not record or not record["error"]:
-        return Verdict()
-    error = error_from_dict(record["error"])
+    error = error_from_dict(record["error"]) if record and record["error"] else None
+    no_room = _no_room(segment, job, record)
+    if no_room is not None or error is None:
+        return Verdict(None, no_room)
     # NVFlare aborts the jobs of a server that is shut down in order, and a job one of whose processes
     # was killed at a site; nobody wanted the run to end
     aborted = job is not None and job.status.endswith(":ABORTED")
@@ -165,8 +174,43 @@ def refusals(job: SegmentJob | None) -> list[str]:
         for entry in (job.deployed if job else ())
         if not entry.endswith(": OK")
         and "no reply" not in entry
+        and not _FULL.search(entry)
         and not entry.startswith(("num_ok_sites", "failed to deploy", "invalid_clients", "server:"))
     ]
+
+
+def _no_room(
+    segment: SegmentEntry, job: SegmentJob | None, record: dict[str, Any] | None
+) -> HostError | None:
+    """What a segment died of that sites lacked whose disk was too full to take the job, if it did."""
+    said = [entry.partition(": ") for entry in (job.deployed if job else ())]
+    sites = [site for site, _, reason in said if site != "server" and _FULL.search(reason)]
+    lost = not record or (record["error"] or {}).get("code") in INFRASTRUCTURE
+    if not sites or not lost or _progressed(segment, record):
+        return None
+    return HostError(
+        "MS-H004",
+        f"the disk is full at {', '.join(sites)}",
+        repair="Free space there. The run goes on by itself; if it has ended, `mediswarm resume RUN`.",
+    )
+
+
+def waits_for_room(
+    segments: list[SegmentEntry], patient_from: int
+) -> tuple[MediSwarmError, float, float] | None:
+    """What a run waits for whose last segments died of a full disk at a site.
+
+    Returns:
+        the last such error, and when the first and the last of them ended, seconds since 1970; None when
+        the last segment ended otherwise.
+    """
+    ends: list[float] = []
+    for entry in reversed(segments):
+        if entry.number < patient_from or entry.ended is None or not _died_of_full_disk(entry):
+            break
+        ends.append(datetime.fromisoformat(entry.ended).timestamp())
+    error = segments[-1].error if ends else None
+    return (error_from_dict(error), ends[-1], ends[0]) if error else None
 
 
 def committed_rounds(events: list[dict[str, Any]]) -> int:
@@ -181,8 +225,12 @@ def committed_rounds(events: list[dict[str, Any]]) -> int:
 
 
 def given_up(segments: list[SegmentEntry], patient_from: int) -> RunCrashed | None:
-    """The end of a run whose last segments all died on the same model; None while there is hope."""
-    last = [entry for entry in segments if entry.number >= patient_from][-FRUITLESS:]
+    """The end of a run whose last segments all died on the same model; None while there is hope.
+
+    Those that died of a full disk do not count: :func:`waits_for_room` gives them the round budget.
+    """
+    counted = [entry for entry in segments if entry.number >= patient_from and not _died_of_full_disk(entry)]
+    last = counted[-FRUITLESS:]
     if len(last) < FRUITLESS or any(entry.outcome == PAUSED for entry in last):
         return None
     if len({entry.first_round for entry in last}) > 1 or last[-1].committed > last[-1].first_round:
@@ -225,6 +273,10 @@ def check_certificates(job: Job, done: int, seconds: list[float], expires: datet
 
 def _progressed(segment: SegmentEntry, record: dict[str, Any] | None) -> bool:
     return record is not None and len(record["rounds"]) > segment.first_round
+
+
+def _died_of_full_disk(segment: SegmentEntry) -> bool:
+    return segment.error is not None and segment.error["code"] == "MS-H004"
 
 
 def _why(segment: SegmentEntry) -> str:

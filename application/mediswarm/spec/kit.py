@@ -68,8 +68,8 @@ def verify_kit(folder: Path) -> Kit:
     """Read the manifest and compare every file with it (R22).
 
     Raises:
-        KitError: MS-K001 as :func:`load_kit`; MS-K002 naming a file that is missing or was changed; MS-K024 naming one
-            that this account may not read.
+        KitError: MS-K001 as :func:`load_kit`; MS-K002 naming a file that is missing or was changed; MS-K024
+            naming one that this account may not read.
     """
     kit = load_kit(folder)
     for name, digest in sorted(kit.files.items()):

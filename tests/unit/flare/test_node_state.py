@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from mediswarm.errors import HostError, KitError, MediSwarmError
 from mediswarm.flare.node_state import (
     NodeState,
+    disk_error,
     is_running,
     node_state,
     require_health,
@@ -91,6 +93,12 @@ def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
 def test_the_lock_of_a_living_one_is_not(tmp_path: Path) -> None:
     with take_lock(tmp_path), pytest.raises(HostError, match="MS-N008"):
         take_lock(tmp_path)
+
+
+def test_only_a_full_disk_is_said_to_be_about_writing(tmp_path: Path) -> None:
+    denied = disk_error(PermissionError(errno.EACCES, "Permission denied", "/kit/local/file"), tmp_path)
+    assert (denied.code, denied.file) == ("MS-H001", "/kit/local/file")
+    assert "written" not in denied.message
 
 
 def test_a_scratch_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -97,6 +97,13 @@ def test_a_run_that_has_not_ended_is_never_touched(workspace: Path) -> None:
     assert files(run) == before
 
 
+@pytest.mark.parametrize(("days", "stays"), [(89, True), (91, False)])
+def test_a_run_that_nobody_resumed_is_given_up(workspace: Path, days: int, stays: bool) -> None:
+    run = at_server(workspace, "left", "running", silent=days * 24 * 3600.0)
+    prune(workspace, "")
+    assert ((run / "last").is_dir(), (run / "run.json").is_file()) == (stays, True)
+
+
 def test_a_run_of_this_week_stays_and_so_do_the_newest(workspace: Path) -> None:
     recent = at_server(workspace, "recent", "failed", silent=6 * 24 * 3600.0)
     assert prune(workspace, "") == []

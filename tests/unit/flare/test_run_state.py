@@ -82,6 +82,16 @@ def test_a_writer_may_be_killed_anywhere(state: RunState) -> None:
     check.close()
 
 
+def test_a_full_disk_is_named_and_the_file_is_as_good_as_before(state: RunState) -> None:
+    state._db.execute("PRAGMA max_page_count = 1")  # SQLite's own full disk: not a page more than now
+    with pytest.raises(HostError, match="MS-H004"):
+        state.set_run("run-1", note="x" * 100_000)
+    state._db.execute("PRAGMA max_page_count = 1000")
+    assert state.run("run-1").note == ""
+    state.set_run("run-1", note="goes on")
+    assert state.run("run-1").note == "goes on"
+
+
 def test_a_failed_change_changes_nothing(state: RunState) -> None:
     segment = state.begin_segment("run-1", ("site-1",), 0)
     with pytest.raises(sqlite3.OperationalError):

@@ -82,6 +82,8 @@ def test_of_an_error_only_its_code_leaves(
     assert "secret" not in repr(dict(answer))
     # the site's own log tells its people what happened
     assert "4711" in caplog.text
+    # and where in our code only where that is not named
+    assert (caplog.records[-1].exc_info is None) == ("DataError" in raised)
 
 
 def test_a_job_that_is_not_there_is_a_code_too(context: Any) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from mediswarm.errors import ContractError, KitError, RunFailed, SessionError
+from mediswarm.errors import ContractError, HostError, KitError, RunFailed, SessionError
 from mediswarm.flare.operator_files import OperatorFiles
 from mediswarm.flare.run_state import Run, RunState
 from mediswarm.flare.supervisor import STOP_S, Supervisor
+from mediswarm.flare.supervisor_rules import ROOM_S
 
 sys.path.insert(0, str(Path(__file__).parent))
 from in_memory_server import LOST_SITE, InMemoryServer, build
@@ -330,6 +331,59 @@ def test_a_refusal_names_site_and_rule(desk: Desk) -> None:
     assert run.error["message"] == "the job was refused: site-3: BYOC not permitted"
 
 
+def full_disk(desk: Desk, error: Any = None) -> Run:
+    """The last segment submitted finds no room at site-3: the others go on with it, as far as they get."""
+    job = list(desk.server.jobs.values())[-1]
+    full = "exception OSError: [Errno 28] No space left on device when deploying app"
+    job.deployed = ("server: OK", "site-1: OK", "site-2: OK", f"site-3: NVFLARE_ERROR: {full}")
+    if error is None:
+        job.status = "FINISHED:FAILED_TO_RUN"
+    else:
+        desk.server.begin()
+        desk.server.end(error)
+    return desk.step()
+
+
+@pytest.mark.parametrize("error", [None, LOST_SITE])
+def test_a_full_disk_at_a_site_is_waited_for(make_desk: Any, error: Any) -> None:
+    desk = make_desk(round_budget=ROOM_S * 10)
+    desk.step()
+    for tried in range(1, 5):
+        assert full_disk(desk, error).state == "waiting", "no refusal, and not three times and out"
+        run = desk.step(ROOM_S / 4)
+        assert (run.state, run.note) == ("waiting", "MS-H004: the disk is full at site-3")
+        assert len(desk.server.jobs) == tried
+        assert desk.step(ROOM_S).state == "running"
+    desk.server.play()
+    assert to_the_end(desk).state == "succeeded"
+
+
+def test_a_full_disk_at_a_site_is_not_waited_for_beyond_the_budget(make_desk: Any) -> None:
+    desk = make_desk(round_budget=ROOM_S * 2)
+    desk.step()
+    for _ in range(2):
+        full_disk(desk)
+        desk.step(ROOM_S)
+        desk.step()
+    full_disk(desk)
+    run = desk.step()
+    assert run.error is not None
+    assert (run.state, run.error["code"]) == ("failed", "MS-H004")
+    assert "site-3" in run.error["message"]
+    desk.state.resume("run-1", run.kit, None)
+    assert desk.step().state == "running", "whoever resumes it has made room"
+
+
+def test_a_round_that_the_others_did_without_a_full_site_is_no_full_disk(make_desk: Any) -> None:
+    desk = make_desk(start_quorum=2, round_quorum=2)
+    desk.step()
+    desk.server.jobs["job-0"].deployed = ("site-3: [Errno 28] No space left on device",)
+    desk.server.play()
+    desk.step()
+    assert desk.segments == [(0, 2, "paused")]
+    assert desk.step().state == "running"
+
+
 def test_abort_returns_when_nothing_runs_at_any_site(desk: Desk) -> None:
     desk.step()
     job_id = desk.server.begin()
@@ -453,14 +507,25 @@ def test_a_refused_kit_ends_the_waiting(desk: Desk) -> None:
     assert (run.state, run.error["code"]) == ("failed", "MS-K020")
 
 
-def test_a_full_disk_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("part", "method", "error"),
+    [
+        ("supervisor", "build", OSError(28, "No space left on device", "/state/segments")),
+        ("state", "begin_segment", HostError("MS-H004", "database or disk is full")),
+    ],
+)
+def test_a_full_disk_here_is_named_and_ends_no_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, part: str, method: str, error: Exception
+) -> None:
     def full(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device", "/state/segments")
+        raise error
 
-    monkeypatch.setattr(desk.supervisor, "build", full)
-    run = desk.step()
-    assert run.error is not None
-    assert run.error["code"] == "MS-H004"
+    with monkeypatch.context() as patched:
+        patched.setattr(getattr(desk, part), method, full)
+        with pytest.raises(HostError, match="MS-H004"):
+            desk.step()
+    assert not desk.run.finished
+    assert to_the_end(desk).state == "succeeded"
 
 
 def to_the_end(desk: Desk) -> Run:

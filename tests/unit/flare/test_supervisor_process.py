@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ import pytest
 from mediswarm.errors import SessionError
 from mediswarm.flare.operator_files import OperatorFiles
 from mediswarm.flare.run_state import Run, RunState
+from mediswarm.flare.session import ServerSession
 from mediswarm.flare.supervisor_process import ensure_supervisor, is_supervised, only_supervisor, supervise
 
 HOLDER = """
@@ -71,6 +74,46 @@ def test_a_fault_of_ours_ends_the_run_and_not_the_supervisor(
     run = run_of(files)
     assert run.error is not None
     assert (run.state, run.error["code"]) == ("crashed", "MS-R001")
+
+
+class Impatient(threading.Event):
+    """Nobody stops the supervisor, and it need not wait."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        (RunState, sqlite3.OperationalError("database or disk is full")),
+        (ServerSession, OSError(errno.ENOSPC, "No space left on device", "/session")),
+    ],
+)
+def test_a_full_disk_of_the_operators_is_waited_out(
+    files: OperatorFiles,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: type,
+    error: Exception,
+) -> None:
+    """Nothing can be written down, or a session finds no room: said once, and no run's end."""
+    method = "_change" if place is RunState else "__init__"
+    kept, attempts = getattr(place, method), []
+
+    def full(*arguments: Any) -> None:
+        attempts.append(1)
+        if len(attempts) <= 3:
+            raise error
+        kept(*arguments)
+
+    monkeypatch.setattr(place, method, full)
+    supervise(files, until_done=True, stop=Impatient())
+    assert len(attempts) == 4
+    assert caplog.text.count("error[MS-H004]") == 1
+    run = run_of(files)
+    assert run.error is not None
+    assert (run.state, run.error["code"]) == ("failed", "MS-K001")
 
 
 def test_a_supervisor_in_the_background_ends_with_its_last_run(files: OperatorFiles) -> None:

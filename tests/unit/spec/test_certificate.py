@@ -40,6 +40,14 @@ def test_an_ended_certificate_is_refused(make_kit: Callable[..., Path]) -> None:
     assert raised.value.code == "MS-K021"
     assert raised.value.file is not None
     assert raised.value.file.endswith("client.crt")
+    assert raised.value.repair == "Ask the operator for a renewed startup kit."
+
+
+def test_an_admin_is_told_how_to_renew_the_kit(make_kit: Callable[..., Path]) -> None:
+    begins = datetime.now(timezone.utc) - timedelta(days=3)
+    kit = make_kit("admin@example.org", role="admin", begins=begins, days=2)
+    with pytest.raises(KitError, match=r"`mediswarm provision FILE --renew admin@example\.org`"):
+        check_validity(load_certificates(kit, "admin"))
 
 
 @pytest.mark.parametrize("name", ["client.crt", "client.key", "rootCA.pem"])
