@@ -43,10 +43,12 @@ class WeightedMean:
         if weight == 0:
             raise ContractError("MS-C005", "all contributions of the round have weight 0")
         mean = {}
+        (first, first_share), *others = terms
         for name, like in self._like.items():
-            total = torch.zeros(like.shape, dtype=torch.float64)
-            for values, share in terms:
-                total.add_(values[name], alpha=share)
+            total = first[name].to(torch.float64, copy=True).mul_(first_share)
+            for values, share in others:
+                # two types in one addition take longer than the copy
+                total.add_(values[name].double(), alpha=share)
             mean[name] = _cast(total.div_(weight), like.dtype)
         return mean
 

@@ -22,6 +22,7 @@ SCALES = "mediswarm.scales"
 """Name of the tensor that holds the exponents of all scaled tensors, in the order of their names."""
 
 _TARGET_EXPONENT = 14  # 2**15 is the greatest power of two that float16 holds
+_LEAST_EXPONENT = -126  # the factor to scale by has to be a float32 itself
 
 
 def narrow(weights: Weights, precision: Precision) -> Weights:
@@ -35,8 +36,9 @@ def narrow(weights: Weights, precision: Precision) -> Weights:
         for name in sorted(weights)
         if weights[name].dtype in (torch.float32, torch.float16)
     }
+    # torch.ldexp takes four times as long for the same numbers
     narrowed = {
-        name: torch.ldexp(value, torch.tensor(-exponents[name])).half() if _wide(value) else value
+        name: (value * 2.0 ** -exponents[name]).half() if _wide(value) else value
         for name, value in weights.items()
     }
     return narrowed | {SCALES: torch.tensor(list(exponents.values()), dtype=torch.int32)}
@@ -65,7 +67,7 @@ def widened(received: Tensors) -> Tensors:
 def _float32(value: torch.Tensor, exponent: int) -> torch.Tensor:
     if value.dtype not in (torch.float16, torch.bfloat16):
         return value
-    return torch.ldexp(value.float(), torch.tensor(exponent)) if exponent else value.float()
+    return value.float().mul_(2.0**exponent) if exponent else value.float()
 
 
 def bytes_of(weights: Tensors | None) -> int:
@@ -78,5 +80,10 @@ def _wide(value: torch.Tensor) -> bool:
 
 
 def _exponent(value: torch.Tensor) -> int:
-    greatest = float(value.abs().max()) if value.numel() else 0.0
-    return math.frexp(greatest)[1] - _TARGET_EXPONENT if greatest and math.isfinite(greatest) else 0
+    if not value.numel():
+        return 0
+    least, most = torch.aminmax(value)
+    greatest = max(-float(least), float(most))
+    if not greatest or not math.isfinite(greatest):
+        return 0
+    return max(math.frexp(greatest)[1] - _TARGET_EXPONENT, _LEAST_EXPONENT)

@@ -40,3 +40,11 @@ def test_zeros_and_empty_tensors_travel() -> None:
     arrived = widen(narrow(sent, "float16"))
     assert torch.equal(arrived["zeros"], sent["zeros"])
     assert arrived["none"].shape == (0,)
+
+
+def test_the_smallest_numbers_are_not_lost_to_the_scale() -> None:
+    """The factor that would lift them to the top of float16 is no float32."""
+    sent = {"a": torch.tensor([0.0, 1e-40, -1e-44])}
+    arrived = widen(narrow(sent, "float16"))
+    assert torch.isfinite(arrived["a"]).all()
+    assert float(arrived["a"][1]) == pytest.approx(1e-40, rel=0.01)
