@@ -47,7 +47,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(federation:
 
     def health() -> subprocess.CompletedProcess[str]:
         command = [*MEDISWARM, "node", "health", "--scratch", str(scratch)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=30, check=False)
 
     until(lambda: "error[MS-H004]" in health().stderr, 40, "health names the full disk")
     federation.wait_for(

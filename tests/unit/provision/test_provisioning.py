@@ -309,12 +309,12 @@ class TestRefused:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         assert first.stderr is not None
         assert first.stderr.readline() == "at work\n"
         command = [sys.executable, "-c", "from mediswarm.cli import main; main()", *arguments]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        second = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
         _, said = first.communicate("go on\n", timeout=60)
 
         assert (second.returncode, "error[MS-F017]" in second.stderr) == (11, True), second.stderr
