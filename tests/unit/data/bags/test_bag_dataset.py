@@ -112,7 +112,15 @@ def test_some_tiles(rows: list[int], bags: BagDataset) -> None:
     assert torch.equal(some["features"], bags[index][0]["features"][rows])
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_the_greatest_and_the_least_halves_are_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "extreme.h5"
+    features = np.array([[65504, -65504, 6e-8, 0]], dtype=np.float16)
+    write_features(file, features, np.zeros((1, 2), dtype=np.float32), extractor="x")
+    bags = BagDataset(["p"], [[file]], [[0.0]], {file: read_header(file)})
+    assert bags[0][0]["features"].tolist() == features.tolist()
+
+
+@pytest.mark.parametrize("number", [float("nan"), -float("nan"), float("inf"), -float("inf")])
 def test_features_that_are_no_numbers_are_named_with_their_file(number: float, tmp_path: Path) -> None:
     file = tmp_path / "bad.h5"
     features = np.ones((5, 3), dtype=np.float16)
