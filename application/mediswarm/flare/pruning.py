@@ -1,10 +1,10 @@
 """What runs that are over leave on the disk of a site or server, and what of it is removed (R21).
 
 Kept in full are the ten runs and the ten NVFlare jobs that were written to last, all that was written to
-within a week, and all that is at work; on a server, which knows, also every run that has not ended, unless
-nothing was written of it for 90 days. Of other runs stays what is small or lies nowhere else: the record,
-predictions, the site's personal model and, at a site that took part to the end, the best model, which in a
-swarm only sites hold.
+within a week, and all that is at work; also every run that has not ended (a server knows; a site, which is
+not told, by its predictions), unless nothing was written of it for 90 days. Of other runs stays what is
+small or lies nowhere else: the record, predictions, the site's personal model and, at a site that took part
+to the end, the best model, which in a swarm only sites hold.
 """
 
 from __future__ import annotations
@@ -84,15 +84,20 @@ def _segment(meta: Path) -> tuple[str, int]:
 
 
 def _may_go(run: Path) -> bool:
-    """Whether the run has ended; a site is not told, and what is silent for long has."""
+    """Whether the run has ended, or was given up: in a swarm its last model may be at this site alone."""
     record = run / "run.json"
-    ended = not record.is_file() or read_json(record).get("state", "running") != "running"
+    ended = read_json(record).get("state", "running") != "running" if record.is_file() else _was_judged(run)
     return ended or _silent(run) > GIVEN_UP_S
+
+
+def _was_judged(run: Path) -> bool:
+    """Whether the site took part to the end: its cases are predicted by the best model, when all is done."""
+    return (run / "predictions" / "validation.csv").is_file()
 
 
 def _bulky(run: Path) -> list[Path]:
     kept = {"predictions", "personal"}
-    if (run / "predictions" / "test.csv").is_file():
+    if _was_judged(run):
         kept.add("best")
     folders = [entry for entry in run.iterdir() if entry.is_dir() and entry.name not in kept]
     return folders if len(folders) < len(list(run.iterdir())) else [run]

@@ -36,9 +36,8 @@ def workspace(tmp_path: Path) -> Path:
 
 def at_site(workspace: Path, run: str, silent: float = LONG, ended: bool = True) -> Path:
     folder = workspace / "runs" / run
-    names = ["predictions/validation.csv", "state/6.safetensors", "last/model.safetensors"]
-    names += ["best/model.safetensors", "personal/last/model.safetensors"]
-    for name in names + ["predictions/test.csv"] * ended:
+    names = ["state/6.safetensors", "last/model.safetensors", "best/model.safetensors"]
+    for name in names + ["predictions/validation.csv", "personal/last/model.safetensors"] * ended:
         write(folder / name, "x", silent)
     return folder
 
@@ -66,20 +65,26 @@ def archive(workspace: Path, job_id: str, name: str, silent: float = 60.0) -> Pa
 def test_a_site_keeps_predictions_its_own_model_and_the_best_of_a_run_that_came_to_its_end(
     workspace: Path,
 ) -> None:
-    ended, broken = at_site(workspace, "ended"), at_site(workspace, "broken", ended=False)
-    said = prune(workspace, "")
-    predictions, own = {"predictions/validation.csv"}, {"personal/last/model.safetensors"}
-    assert files(broken) == predictions | own
-    assert files(ended) == predictions | own | {"predictions/test.csv", "best/model.safetensors"}
-    assert "removed best, last, state of run broken, 0.0 MB" in said
-    assert len(said) == 2
+    """Also where it has no test cases."""
+    ended = at_site(workspace, "ended")
+    assert prune(workspace, "") == ["removed last, state of run ended, 0.0 MB"]
+    assert files(ended) == {
+        "predictions/validation.csv",
+        "personal/last/model.safetensors",
+        "best/model.safetensors",
+    }
     assert prune(workspace, "") == [], "said once"
 
 
-def test_a_run_that_left_nothing_to_keep_is_gone(workspace: Path) -> None:
-    write(workspace / "runs" / "failed" / "state" / "1.safetensors", "x", LONG)
-    prune(workspace, "")
-    assert not (workspace / "runs" / "failed").exists()
+def test_a_site_keeps_what_a_run_that_was_interrupted_needs_to_go_on(workspace: Path) -> None:
+    """In a swarm nobody else may have the last model; after 90 days nobody resumes it."""
+    waits, left = (at_site(workspace, name, ended=False) for name in ("waits", "left"))
+    for file in [file for file in left.rglob("*") if file.is_file()]:
+        os.utime(file, (time.time() - 91 * 24 * 3600.0,) * 2)
+    before = files(waits)
+    assert len(prune(workspace, "")) == 1
+    assert files(waits) == before
+    assert not left.exists(), "it left nothing to keep"
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed", "crashed", "timed out", "stopped"])
