@@ -8,6 +8,9 @@ from mediswarm.errors import ContractError
 from mediswarm.pipelines.learner import Weights
 from mediswarm.training.tensor_views import Tensors, shape_of
 
+_BLOCK = 1 << 16
+"""Numbers that are widened to float64 at once: so many stay in a core's cache."""
+
 
 class WeightedMean:
     """A weighted mean of contributions.
@@ -19,8 +22,8 @@ class WeightedMean:
     """
 
     def __init__(self, like: Weights) -> None:
-        """`like` has the names, shapes and types that every contribution must have."""
-        self._like = like
+        """`like` has the names, shapes and types that every contribution must have; it is not kept."""
+        self._like = {name: torch.empty_like(value, device="meta") for name, value in like.items()}
         self._terms: list[tuple[Tensors, float]] = []
 
     def add(self, values: Tensors, weight: float) -> None:
@@ -43,13 +46,15 @@ class WeightedMean:
         if weight == 0:
             raise ContractError("MS-C005", "all contributions of the round have weight 0")
         mean = {}
-        (first, first_share), *others = terms
+        # one buffer for all tensors: fresh memory takes longer to get than to fill
+        sums = torch.empty(
+            max((like.numel() for like in self._like.values()), default=0), dtype=torch.float64
+        )
         for name, like in self._like.items():
-            total = first[name].to(torch.float64, copy=True).mul_(first_share)
-            for values, share in others:
-                # two types in one addition take longer than the copy
-                total.add_(values[name].double(), alpha=share)
-            mean[name] = _cast(total.div_(weight), like.dtype)
+            total = sums[: like.numel()].zero_()
+            for values, share in terms:
+                _add(total, values[name].reshape(-1), share)
+            mean[name] = _cast(total.div_(weight), like.dtype).view(like.shape)
         return mean
 
 
@@ -68,6 +73,14 @@ def require_fit(values: Tensors, like: Weights) -> None:
                 "MS-C003",
                 f"a contribution has parameter {name} of shape {shape}, the model {tuple(like[name].shape)}",
             )
+
+
+def _add(total: torch.Tensor, values: torch.Tensor, share: float) -> None:
+    """Add share · values to the float64 `total`; two types in one addition take longer than the copy."""
+    wide = torch.empty(min(_BLOCK, len(values)), dtype=torch.float64)
+    for start in range(0, len(values), _BLOCK):
+        part = values[start : start + _BLOCK]
+        total[start : start + _BLOCK].add_(wide[: len(part)].copy_(part), alpha=share)
 
 
 def _cast(value: torch.Tensor, kind: torch.dtype) -> torch.Tensor:

@@ -18,21 +18,27 @@ from nvflare.apis.shareable import Shareable
 from nvflare.app_common.utils.tensor_disk_offload_context import _TENSOR_DISK_OFFLOAD_ROOT_DIR
 from nvflare.app_opt.pt.decomposers import TensorDecomposer
 from nvflare.fuel.utils import fobs
-from nvflare.fuel.utils.fobs import FOBSContextKey
+from nvflare.fuel.utils.fobs import FOBSContextKey, datum
 
 from mediswarm.errors import RunCrashed
 from mediswarm.training.tensor_views import Shape, TensorView, shape_in, tensor_in
 
 T = TypeVar("T")
 _ERROR = "mediswarm_error"
+_COPIED_BYTES = 1 << 16
 
 INTRODUCE, MEASURE, CONTRIBUTE, JUDGE = "introduce", "measure", "contribute", "judge"
 AGGREGATE = "aggregate"
 
 
 def register_tensors() -> None:
-    """Let torch tensors travel as safetensors bytes; needed once in every process."""
+    """Let torch tensors travel as safetensors bytes; needed once in every process.
+
+    Bytes above a limit, NVFlare's of 10 MiB, are sent as they are and shared by all receivers; what is
+    below it is copied into every message, and again where it arrives. Each tensor is one such piece.
+    """
     fobs.register(TensorDecomposer)
+    datum.TEN_MEGA = _COPIED_BYTES
 
 
 def receive_on_disk(fl_ctx: FLContext, folder: Path) -> None:

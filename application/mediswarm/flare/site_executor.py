@@ -34,6 +34,9 @@ from mediswarm.training.site_run import SiteRun
 
 log = logging.getLogger(__name__)
 
+_UNTIL_TRAINED = 3
+"""Tasks: the introduction, the first round, and the one that finds in memory all that training imports."""
+
 
 class SiteExecutor(Executor):
     """Runs the site's part of one job in NVFlare's job process.
@@ -53,6 +56,7 @@ class SiteExecutor(Executor):
         self.job, self.run_id = job, run_id
         self._run: SiteRun | None = None
         self._abort: Signal | None = None
+        self._tasks = 0
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.START_RUN:
@@ -65,7 +69,12 @@ class SiteExecutor(Executor):
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
     ) -> Shareable:
         self._abort = abort_signal
-        gc.collect()  # what the last answer left in NVFlare's streams, before memory is needed for training
+        self._tasks += 1
+        # what the last answer left in NVFlare's streams goes before memory is needed for training
+        if self._tasks <= _UNTIL_TRAINED:
+            set_aside()
+        else:
+            gc.collect()
         answers: dict[str, Callable[[SiteRun, Shareable], Shareable]] = self.answers(fl_ctx)
         try:
             return answers[task_name](self._site_run(fl_ctx), shareable)

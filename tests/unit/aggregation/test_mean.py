@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from mediswarm.aggregation import WeightedMean
+from mediswarm.aggregation.mean import _BLOCK
 from mediswarm.errors import ContractError
 
 
@@ -64,6 +66,27 @@ def test_a_mean_starts_anew_when_it_is_drained() -> None:
     mean.add({"w": torch.tensor([3.0, 4.0])}, 9)
     assert mean.drain()["w"].tolist() == [3.0, 4.0]
     assert first.tolist() == [1.0, 2.0]
+
+
+def test_the_model_that_a_mean_is_made_for_is_not_kept() -> None:
+    model = {"w": torch.zeros(3)}
+    kept = weakref.ref(model["w"])
+    mean = WeightedMean(model)
+    del model
+    assert kept() is None
+    mean.add({"w": torch.ones(3)}, 1)
+    assert mean.drain()["w"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_tensors_of_any_size_are_summed() -> None:
+    sizes = [(), (0,), (1,), (_BLOCK,), (_BLOCK + 1,), (3, _BLOCK)]
+    random = torch.Generator().manual_seed(0)
+    values = [{str(size): torch.randn(size, generator=random) for size in sizes} for _ in range(3)]
+    weights = [3.0, 5.0, 0.5]
+    found = mean_of(values, weights)
+    for name in values[0]:
+        expected = sum(value[name].double() * share for value, share in zip(values, weights, strict=True))
+        assert torch.equal(found[name], (expected / 8.5).float())
 
 
 def test_a_contribution_is_not_written_to() -> None:

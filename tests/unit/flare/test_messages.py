@@ -127,3 +127,10 @@ def test_a_quorum_tells_slow_from_failed(failed: dict[str, str], quorum: Any, er
     if isinstance(error, RunTimedOut):
         reasons = {site: site for site in failed}
     assert caught.value.message.endswith(", ".join(reasons.values()))
+
+
+def test_tensors_are_not_copied_into_each_receivers_message() -> None:
+    piece = bytes(100_000)
+    parts = fobs.dumps({"data": [piece]}, buffer_list=True)
+    assert any(part is piece for part in parts)
+    assert fobs.loads(parts) == {"data": [piece]}
