@@ -1,7 +1,9 @@
-"""R5: a site whose connection is cut, in a network of its own (Linux, as root)."""
+"""A site in a network of its own, over a cable that is slow or cut (R5; Linux, as root)."""
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import os
 import subprocess
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.federation import Federation
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
@@ -49,12 +52,28 @@ class Link:
         """Plug the cable in (`up`), or pull it (`down`): packets are lost without a word."""
         subprocess.run(["ip", "link", "set", self.cable, state], timeout=10, check=True)
 
+    @contextlib.contextmanager
+    def slowed(self, rate: str) -> Iterator[None]:
+        """Let no more than `rate` through to the site."""
+        here = ["dev", self.cable, "root"]
+        shaped = ["tc", "qdisc", "add", *here, "tbf", "rate", rate, "burst", "32kb", "latency", "500ms"]
+        subprocess.run(shaped, timeout=10, check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["tc", "qdisc", "delete", *here], timeout=10, check=True)
+
+    @property
+    def carried(self) -> int:
+        """Bytes that went to the site so far."""
+        return int(Path(f"/sys/class/net/{self.cable}/statistics/tx_bytes").read_text())
+
     def remove(self) -> None:
         subprocess.run(["ip", "netns", "delete", self.name], capture_output=True, timeout=10, check=False)
         subprocess.run(["ip", "link", "delete", self.cable], capture_output=True, timeout=10, check=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def link() -> Iterator[Link]:
     link = Link()
     try:
@@ -65,12 +84,40 @@ def link() -> Iterator[Link]:
         link.remove()
 
 
-@pytest.fixture
-def federation(link: Link, tmp_path: Path) -> Iterator[Federation]:
-    with Federation(tmp_path, server=HOST) as federation:
+@pytest.fixture(scope="module")
+def federation(link: Link, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    with Federation(tmp_path_factory.mktemp("federation"), server=HOST) as federation:
         federation.wrapper["site-3"] = ["ip", "netns", "exec", link.name]
         federation.start()
         yield federation
+
+
+def test_a_slow_link_carries_each_model_once(federation: Federation, link: Link, tmp_path: Path) -> None:
+    """A model that takes longer to arrive than what is lost on the way may take to be sent again."""
+    job = tmp_path / "slow"
+    job.mkdir()
+    document = {
+        "name": "slow",
+        "pipeline": "smoke",
+        "config": {"cases": 64, "width": 450, "depth": 4},
+        "training": {"local": {"steps": 2}, "batch_size": 16, "optimizer": {"name": "sgd", "lr": 0.001}},
+        "workflow": {"name": "fedavg", "rounds": 1, "round_budget": 120},
+        "selection": {"metric": "accuracy", "mode": "max"},
+    }
+    (job / "job.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    before = link.carried
+    with link.slowed("3mbit"):
+        run = federation.submit(job)
+        record = federation.ended(run)
+    carried = link.carried - before
+    assert record["state"] == "succeeded", record["error"]
+    (round_,) = record["rounds"]
+    assert round_["contributed"] == ["site-1", "site-2", "site-3"]
+    with (federation.files.run(run) / "contributions.csv").open(encoding="utf-8") as stream:
+        model = next(int(row["received_bytes"]) for row in csv.DictReader(stream) if row["site"] == "site-3")
+    assert 8 * model / 3e6 > 8, "it takes more than eight seconds"
+    # it goes there to be trained and, changed, to be judged
+    assert 2 * model < carried < 2.3 * model
 
 
 def test_a_site_whose_network_drops_is_back_at_the_next_border(
