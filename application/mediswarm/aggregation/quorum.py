@@ -6,7 +6,7 @@ from mediswarm.aggregation.reasons import in_words
 from mediswarm.errors import RunCrashed, RunFailed, RunTimedOut
 from mediswarm.spec.workflow import Quorum, required
 
-LOST = frozenset({"MS-R005", "MS-R006"})
+LOST = frozenset({"MS-R005", "MS-R006", "MS-H004"})
 """Reasons that lie in network and machines: a site that may come back."""
 
 
@@ -21,7 +21,8 @@ def require_quorum(failed: dict[str, str], sites: list[str], quorum: Quorum, wha
 
     Raises:
         RunTimedOut: MS-R005 when only time was lacking.
-        RunCrashed: MS-R006 when only lost sites are missing.
+        RunCrashed: MS-H004 when only lost sites are missing, one of them for want of room on its disk;
+            MS-R006 when only lost sites are missing.
         RunFailed: MS-R002 otherwise.
     """
     answered, needed = len(sites) - len(failed), required(quorum, len(sites))
@@ -34,5 +35,5 @@ def require_quorum(failed: dict[str, str], sites: list[str], quorum: Quorum, wha
     missing = in_words(failed) or "none"
     message = f"{what}: {answered} of {len(sites)} sites answered, {needed} needed; missing: {missing}"
     if failed and set(failed.values()) <= LOST:
-        raise RunCrashed("MS-R006", message)
+        raise RunCrashed("MS-H004" if "MS-H004" in failed.values() else "MS-R006", message)
     raise RunFailed("MS-R002", message)

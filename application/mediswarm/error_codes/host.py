@@ -14,7 +14,9 @@ CODES: dict[str, ErrorCode] = {
     "MS-H003": ErrorCode(
         "Out of memory", "Lower training.batch_size and raise training.accumulate by the same factor."
     ),
-    "MS-H004": ErrorCode("The disk is full", "Free space at the path named; the last good model is intact."),
+    "MS-H004": ErrorCode(
+        "The disk is full", "Free space at the path or the sites named; the last good model is intact."
+    ),
     "MS-H005": ErrorCode(
         "Little space is left for the scratch directory",
         "Free space there, or choose a --scratch directory on a larger disk.",

@@ -27,7 +27,7 @@ from mediswarm.spec.workflow import required
 FRUITLESS = 3
 """After how many segments in a row that committed nothing a run is given up."""
 
-INFRASTRUCTURE = frozenset({"MS-R005", "MS-R006", "MS-R008"})
+INFRASTRUCTURE = frozenset({"MS-R005", "MS-R006", "MS-R008", "MS-H004"})
 """Ends of a segment that lie in processes, machines and networks: the run goes on from what is committed."""
 
 PAUSED = "paused"
@@ -35,7 +35,8 @@ PAUSED = "paused"
 ROOM_S = 60.0
 """How long a run waits before a site whose disk was full is asked again."""
 
-_FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT})\]")  # NVFlare hands on its exception's text
+# NVFlare hands on its exception's text; Python finds no temporary directory where /tmp is full
+_FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT})\]|No usable temporary directory")
 
 
 @dataclass(frozen=True)

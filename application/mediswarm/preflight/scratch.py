@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from pathlib import Path
@@ -39,10 +40,9 @@ def _writable(scratch: Path, place: Path) -> Finding:
             stream.write(b"scratch")
             stream.flush()
     except OSError as error:
+        code = "MS-H004" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "MS-H001"
         why = error.strerror or type(error).__name__
-        return Finding.of(
-            HostError("MS-H001", f"a file cannot be written there: {why}", file=scratch), "scratch"
-        )
+        return Finding.of(HostError(code, f"a file cannot be written there: {why}", file=scratch), "scratch")
     return Finding.passed(
         "scratch", f"{scratch} is writable" if place == scratch.absolute() else f"{scratch} can be made"
     )

@@ -113,6 +113,9 @@ SITES = ["aachen", "berlin", "cork"]
         ({"berlin": "MS-R005"}, "all", RunTimedOut("MS-R005", "")),
         ({"berlin": "MS-R005", "cork": "MS-R006"}, 2, RunCrashed("MS-R006", "")),
         ({"berlin": "MS-R005", "cork": "MS-H003"}, 2, RunFailed("MS-R002", "")),
+        ({"berlin": "MS-H004"}, "all", RunCrashed("MS-H004", "")),
+        ({"berlin": "MS-R006", "cork": "MS-H004"}, 2, RunCrashed("MS-H004", "")),
+        ({"berlin": "MS-R004", "cork": "MS-H004"}, 2, RunFailed("MS-R002", "")),
     ],
     ids=str,
 )

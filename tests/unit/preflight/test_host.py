@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 from importlib.metadata import version
@@ -153,6 +154,15 @@ def test_r13_scratch_that_cannot_be_written(tmp_path: Path) -> None:
     finding, *_ = check_scratch(target)
     _is(finding, "FAIL", "MS-H001", "cannot be written")
     assert finding.file == str(target)
+
+
+def test_r13_scratch_on_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(scratch.tempfile, "TemporaryFile", full)
+    finding, *_ = check_scratch(tmp_path)
+    _is(finding, "FAIL", "MS-H004", "No space left")
 
 
 def test_r13_scratch_inside_the_data(tmp_path: Path) -> None:
