@@ -60,7 +60,9 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(federation:
     assert json.loads((last / "model.json").read_text())["round"] >= 1
     assert load_file(last / "model.safetensors")
     assert node.poll() is None
-    assert federation.log("localhost").count("error[MS-H004]") <= 2, "said once, not in a circle"
+    # that it is full, and that this cannot be written down; what else is logged is the run's own
+    said = [line for line in federation.log("localhost").splitlines() if line.startswith("error[MS-H004]")]
+    assert len(said) <= 2, "said once, not in a circle"
     filling.unlink()
     assert federation.ended(run, within=240)["state"] == "succeeded"
     assert federation.state("localhost")["pid"] == nvflare, "nothing was restarted"
