@@ -185,6 +185,10 @@ def error_from_dict(said: dict[str, Any]) -> MediSwarmError:
     return kind(said["code"], said["message"], repair=said["repair"], file=said["file"], line=said["line"])
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the operating system says of a full disk, or of an account's share of it that is used up."""
+
+
 def code_of(error: BaseException) -> str:
     """The stable code that may leave a site for `error`; raw exception text never does."""
     if isinstance(error, MediSwarmError):
@@ -194,6 +198,6 @@ def code_of(error: BaseException) -> str:
     # what PyTorch says of a CPU's memory has no class of its own
     if isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error):
         return "MS-H003"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return "MS-H004"
     return "MS-R001"

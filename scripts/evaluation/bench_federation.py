@@ -194,11 +194,11 @@ def bare_loops(job: Job, sites: int) -> dict[str, float]:
 
     Each loop has a process of its own: its first round imports what a site's first round imports.
     """
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as fresh:
-        one, all_cores = (
-            fresh.submit(bare_loop, job.folder, sites, threads).result()
-            for threads in (1, torch.get_num_threads())
-        )
+    loops = []
+    for threads in (1, torch.get_num_threads()):
+        with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+            loops.append(fresh.submit(bare_loop, job.folder, sites, threads).result())
+    one, all_cores = loops
     return {
         "bare_round_s": round(statistics.mean(one), 3),
         "bare_later_round_s": round(statistics.mean(one[1:]), 3),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +17,7 @@ from mediswarm.cli.arguments import (
     result_directory,
     scratch_directory,
 )
-from mediswarm.errors import UsageError
+from mediswarm.errors import NO_ROOM, UsageError
 
 app = typer.Typer(help="Pathology by features of whole-slide images.", no_args_is_help=True)
 
@@ -51,7 +50,7 @@ def synthesise(
             raise UsageError("MS-U003", "the directory for the cohort is not empty", file=out)
         write_synthetic_bags(out, seed)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in NO_ROOM:
             raise
         why = error.strerror or str(error)
         raise UsageError("MS-U006", f"the cohort cannot be written: {why}", file=out) from error

@@ -26,12 +26,13 @@ from mediswarm.training.tensor_views import Shape, TensorView, shape_in, tensor_
 T = TypeVar("T")
 _ERROR = "mediswarm_error"
 _COPIED_BYTES = 1 << 16
+"""Up to here bytes are copied into a message; more are a piece of their own."""
 
 INTRODUCE, MEASURE, CONTRIBUTE, JUDGE = "introduce", "measure", "contribute", "judge"
 AGGREGATE = "aggregate"
 
 
-def register_tensors() -> None:
+def prepare_tensors() -> None:
     """Let torch tensors travel as safetensors bytes; needed once in every process.
 
     Bytes above a limit, NVFlare's of 10 MiB, are sent as they are and shared by all receivers; what is

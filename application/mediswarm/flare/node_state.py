@@ -5,7 +5,6 @@ NVFlare is not imported here: health checks and status start in a fifth of a sec
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -16,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from mediswarm.errors import HostError, MediSwarmError, SessionError, error_from_dict
+from mediswarm.errors import NO_ROOM, HostError, MediSwarmError, SessionError, error_from_dict
 from mediswarm.spec.kit import Role
 
 NODE_FILE, LOCK_FILE, REGISTRATION_FILE, INSTANCE_FILE = (
@@ -85,7 +84,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def disk_error(error: OSError, place: Path) -> HostError:
     """MS-H004 where an error says that the disk (or this account's share of it) is full, else MS-H001."""
-    code = "MS-H004" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "MS-H001"
+    code = "MS-H004" if error.errno in NO_ROOM else "MS-H001"
     # of the disk itself there is only writing to complain; any other error may be one of reading
     what = "it cannot be written" if code == "MS-H004" else "it cannot be used"
     return HostError(code, f"{what}: {error.strerror}", file=error.filename or place)

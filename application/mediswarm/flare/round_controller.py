@@ -19,7 +19,7 @@ from mediswarm.errors import MediSwarmError, RunCrashed, RunFailed, code_of
 from mediswarm.flare.event_answers import answer_on_events
 from mediswarm.flare.garbage import collect_often
 from mediswarm.flare.job_folder import deployed_job, export_run, run_folder
-from mediswarm.flare.messages import INTRODUCE, error_in, receive_on_disk, register_tensors, unpack
+from mediswarm.flare.messages import INTRODUCE, error_in, prepare_tensors, receive_on_disk, unpack
 from mediswarm.pipelines.find import load_pipeline
 from mediswarm.spec import Job
 from mediswarm.training.crossing import Introduction
@@ -48,7 +48,7 @@ class RoundController(Controller):
         self.job, self.run_id, self.segment, self.rounds, self.sites = job, run_id, segment, rounds, sites
 
     def start_controller(self, fl_ctx: FLContext) -> None:
-        register_tensors()
+        prepare_tensors()
         collect_often()
         folder = run_folder(fl_ctx, self.run_id)
         answer_on_events(fl_ctx, folder)
@@ -69,9 +69,10 @@ class RoundController(Controller):
         except Exception as error:
             log.exception("the run ended unexpectedly")
             code = code_of(error)
-            crash = RunCrashed(
-                "MS-R008" if code == "MS-R001" else code, f"{type(error).__name__} in the server's workflow"
-            )
+            what = f"{type(error).__name__} in the server's workflow"
+            if code == "MS-H004":
+                what = "the disk of the server's scratch directory is full"
+            crash = RunCrashed("MS-R008" if code == "MS-R001" else code, what)
             self._end(ledger or self._early_ledger(job, fl_ctx), crash, fl_ctx)
         finally:
             export_run(run_folder(fl_ctx, self.run_id), fl_ctx)

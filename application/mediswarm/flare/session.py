@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import logging
 import os
@@ -22,7 +21,7 @@ from nvflare.fuel.flare_api.flare_api import Session
 from nvflare.fuel.utils.config_service import ConfigService
 from typing_extensions import Self
 
-from mediswarm.errors import KitError, MediSwarmError, SessionError
+from mediswarm.errors import NO_ROOM, KitError, MediSwarmError, SessionError
 from mediswarm.flare.event_answers import EVENTS
 from mediswarm.flare.federation_server import ConnectedSite, SegmentJob
 from mediswarm.spec.certificate import check_validity, load_certificates
@@ -229,7 +228,9 @@ class ServerSession:
             return _NotRunning("MS-S007", _said(error))
         if isinstance(error, nv.SubmitTokenConflict):
             return _Conflict(_said(error), str(error.existing_job_id))
-        if f"[Errno {errno.ENOSPC}]" in str(error):  # NVFlare's server answers with its exception's text
+        if any(
+            f"[Errno {number}]" in str(error) for number in NO_ROOM
+        ):  # NVFlare's server answers with its exception's text
             code, said = "MS-H004", f"the server's scratch directory, {self._where}: {_said(error)}"
         else:
             refused = isinstance(error, (nv.InvalidJobDefinition, nv.SubmitTokenJobDeleted))

@@ -24,7 +24,7 @@ from mediswarm.flare.messages import (
     MEASURE,
     pack,
     pack_error,
-    register_tensors,
+    prepare_tensors,
     unpack,
 )
 from mediswarm.flare.site_settings import image_that_runs, site_from_environment
@@ -60,7 +60,7 @@ class SiteExecutor(Executor):
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.START_RUN:
-            register_tensors()
+            prepare_tensors()
             set_aside()
         elif event_type == EventType.END_RUN and self._run is not None:
             self._run.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from mediswarm.errors import (
+    NO_ROOM,
     HostError,
     KitError,
     MediSwarmError,
@@ -33,10 +33,10 @@ INFRASTRUCTURE = frozenset({"MS-R005", "MS-R006", "MS-R008", "MS-H004"})
 PAUSED = "paused"
 
 ROOM_S = 60.0
-"""How long a run waits before a site whose disk was full is asked again."""
+"""How long a run waits before it tries again where a disk was full."""
 
 # NVFlare hands on its exception's text; Python finds no temporary directory where /tmp is full
-_FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT})\]|No usable temporary directory")
+_FULL = re.compile(rf"\[Errno ({'|'.join(map(str, NO_ROOM))})\]|No usable temporary directory")
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _no_room(
 def waits_for_room(
     segments: list[SegmentEntry], patient_from: int
 ) -> tuple[MediSwarmError, float, float] | None:
-    """What a run waits for whose last segments died of a full disk at a site.
+    """What a run waits for whose last segments died of a full disk.
 
     Returns:
         the last such error, and when the first and the last of them ended, seconds since 1970; None when

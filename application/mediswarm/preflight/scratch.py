@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
 from pathlib import Path
 
 from mediswarm.data.findings import Finding
-from mediswarm.errors import HostError
+from mediswarm.errors import NO_ROOM, HostError
 
 _GIB = 1 << 30
 _NEEDED = 1 * _GIB  # the models of one run, and room to write a new one before the old one goes
@@ -40,7 +39,7 @@ def _writable(scratch: Path, place: Path) -> Finding:
             stream.write(b"scratch")
             stream.flush()
     except OSError as error:
-        code = "MS-H004" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "MS-H001"
+        code = "MS-H004" if error.errno in NO_ROOM else "MS-H001"
         why = error.strerror or type(error).__name__
         return Finding.of(HostError(code, f"a file cannot be written there: {why}", file=scratch), "scratch")
     return Finding.passed(

@@ -9,7 +9,6 @@ Where the store is does not change what is trained: a job names the digest.
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import safetensors
 
-from mediswarm.errors import ArtefactError, UsageError
+from mediswarm.errors import NO_ROOM, ArtefactError, UsageError
 from mediswarm.spec import sha256_of_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -70,7 +69,7 @@ def add_weights(file: Path, name: str, store: Path, sha256: str | None = None) -
             shutil.copyfile(file, copy)
             return _place(copy, file, store, sha256)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in NO_ROOM:
             raise
         raise UsageError(
             "MS-U006", f"the weights cannot be copied: {error.strerror}", file=error.filename or store

@@ -15,7 +15,7 @@ from nvflare.fuel.utils import fobs
 from mediswarm.aggregation.quorum import require_quorum
 from mediswarm.error_codes import ERROR_CODES
 from mediswarm.errors import RunCrashed, RunFailed, RunTimedOut
-from mediswarm.flare.messages import error_in, pack, pack_error, register_tensors, unpack
+from mediswarm.flare.messages import error_in, pack, pack_error, prepare_tensors, unpack
 from mediswarm.training.crossing import Contribution, Introduction, Judgement, JudgeOrder, Order
 
 WEIGHTS = {
@@ -37,7 +37,7 @@ MESSAGES = [
 @pytest.fixture(autouse=True)
 def decomposers() -> None:
     flare_decomposers.register()
-    register_tensors()
+    prepare_tensors()
 
 
 def sent(message: Shareable) -> Shareable:

@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mediswarm.errors import HostError, UsageError
+from mediswarm.errors import NO_ROOM, HostError, UsageError
 
 IMAGES, METADATA, MANIFESTS, QC = "data_unilateral", "metadata_unilateral", "manifests", "qc"
 IMAGES_OF_BOTH, METADATA_OF_BOTH = "data", "metadata"
 CHANNEL = "Sub_1"
 _PARTIAL = ".partial"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM = NO_ROOM | {errno.EFBIG}
 
 
 def breast_id(case: str, side: str) -> str:
