@@ -11,7 +11,7 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
-from socketserver import ThreadingUnixStreamServer
+from socketserver import BaseRequestHandler, ThreadingUnixStreamServer
 from typing import Any
 
 from nvflare.apis.fl_component import FLComponent
@@ -19,10 +19,41 @@ from nvflare.fuel.f3 import communicator
 from nvflare.fuel.f3.drivers.base_driver import BaseDriver
 from nvflare.fuel.f3.drivers.connector_info import ConnectorInfo
 from nvflare.fuel.f3.drivers.driver_params import DriverCap, DriverParams
-from nvflare.fuel.f3.drivers.socket_conn import ConnectionHandler, SocketConnection
+from nvflare.fuel.f3.drivers.socket_conn import SocketConnection
+
+from mediswarm.flare.frames import LARGE_BYTES, Bytes, spare_copies
 
 SCHEME = "unix"
 """The scheme that `local/comm_config.json` of a startup kit names for internal connections."""
+
+
+class LocalConnection(SocketConnection):
+    """NVFlare's frames on a socket; a large payload is sent from where it lies."""
+
+    def send_parts(self, head: Bytes, payload: Bytes) -> None:
+        """Send a frame of two parts; the caller lets nobody else send meanwhile."""
+        if len(payload) < LARGE_BYTES:
+            self.send_frame(b"".join((head, payload)))
+        else:
+            self.send_frame(head)
+            self.send_frame(payload)
+
+    def read_frame(self) -> Bytes:
+        frame: bytearray = super().read_frame()
+        return memoryview(frame) if len(frame) >= LARGE_BYTES else frame
+
+
+class LocalConnectionHandler(BaseRequestHandler):
+    """One connection of a job process, for as long as it lasts."""
+
+    server: LocalSocketServer
+
+    def handle(self) -> None:
+        driver = self.server.driver
+        connection = LocalConnection(self.request, self.server.connector)
+        driver.add_connection(connection)
+        connection.read_loop()
+        driver.close_connection(connection)
 
 
 class LocalSocketServer(ThreadingUnixStreamServer):
@@ -33,10 +64,8 @@ class LocalSocketServer(ThreadingUnixStreamServer):
     def __init__(self, driver: LocalSocketDriver, connector: ConnectorInfo) -> None:
         self.driver = driver
         self.connector = connector
-        self.ssl_context = None
-        """NVFlare's connection handler looks for it; what stays within one account is not encrypted."""
         self.local_addr = connector.params[DriverParams.PATH.value]
-        super().__init__(self.local_addr, ConnectionHandler)
+        super().__init__(self.local_addr, LocalConnectionHandler)
 
 
 class LocalSocketDriver(BaseDriver):
@@ -67,12 +96,12 @@ class LocalSocketDriver(BaseDriver):
 
     def connect(self, connector: ConnectorInfo) -> None:
         self.connector = connector
-        connection_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection_socket.connect(connector.params[DriverParams.PATH.value])
-        connection = SocketConnection(connection_socket, connector, secure=False)
-        self.add_connection(connection)
-        connection.read_loop()
-        self.close_connection(connection)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection_socket:
+            connection_socket.connect(connector.params[DriverParams.PATH.value])
+            connection = LocalConnection(connection_socket, connector)
+            self.add_connection(connection)
+            connection.read_loop()
+            self.close_connection(connection)
 
     def shutdown(self) -> None:
         self.close_all()
@@ -83,9 +112,13 @@ class LocalSocketDriver(BaseDriver):
 
 
 class LocalSockets(FLComponent):
-    """Listed in `local/resources.json`: node and job processes know the scheme before they connect."""
+    """Listed in `local/resources.json`: node and job processes know the scheme before they connect.
+
+    From then on they also spare copies of what they send (:mod:`mediswarm.flare.frames`).
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        spare_copies()
         if SCHEME not in communicator.driver_mgr.drivers:
             communicator.driver_mgr.register(LocalSocketDriver)

@@ -135,10 +135,11 @@ def end_family(head: subprocess.Popen[bytes] | None, grace: float = _GRACE_S) ->
 
 def bury(besides: int | None = None) -> None:
     """Take leave of dead orphans, which nobody else waits for; `besides` is waited for by its owner."""
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
-            if child.pid != besides and child.status() == psutil.STATUS_ZOMBIE:
-                os.waitpid(child.pid, os.WNOHANG)
+    with contextlib.suppress(ChildProcessError):  # no children at all
+        while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if dead.si_pid == besides:  # the next look finds those behind it
+                return
+            os.waitpid(dead.si_pid, os.WNOHANG)
 
 
 def _threads() -> dict[str, str]:

@@ -9,10 +9,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nvflare.fuel.f3.communicator import Communicator
+from nvflare.fuel.f3.drivers import grpc_driver
 from nvflare.fuel.f3.endpoint import Endpoint, EndpointMonitor, EndpointState
 from nvflare.fuel.f3.message import Message, MessageReceiver
 from nvflare.fuel.utils.constants import Mode
 
+from mediswarm.flare.frames import GrpcConnection
 from mediswarm.flare.local_socket_driver import SCHEME, LocalSockets
 
 _APP = 7
@@ -30,7 +32,7 @@ class _Arrived(MessageReceiver, EndpointMonitor):  # type: ignore[misc]
             self.there.set()
 
     def process_message(self, endpoint: Endpoint, connection: Any, app_id: int, message: Message) -> None:
-        self.payload = bytes(message.payload)
+        self.payload = message.payload
         self.said.set()
 
 
@@ -55,8 +57,14 @@ def test_node_and_job_talk_through_a_socket_that_only_this_account_can_reach() -
         job.send(Endpoint("node"), _APP, Message({}, b"x" * 3_000_000))
 
         assert at_node.said.wait(10)
-        assert at_node.payload == b"x" * 3_000_000
+        assert bytes(at_node.payload) == b"x" * 3_000_000
+        assert isinstance(at_node.payload, memoryview), "not copied out of its frame"
     finally:
         job.stop()
         node.stop()
     assert not path.parent.exists(), "nothing of it stays"
+
+
+def test_a_process_that_lists_the_component_sends_to_the_server_without_copies_too() -> None:
+    LocalSockets()
+    assert grpc_driver.StreamConnection is GrpcConnection

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from mediswarm.errors import KitError
-from mediswarm.flare.node_processes import prepare_workspace
+from mediswarm.flare.node_processes import bury, prepare_workspace
 
 
 @pytest.fixture
@@ -107,3 +107,17 @@ def test_nvflares_process_does_not_outlive_a_killed_node(tmp_path: Path) -> None
     os.kill(node.pid, signal.SIGKILL)
     node.communicate()
     child.wait(5)
+
+
+def test_dead_orphans_are_buried_and_the_head_is_left_to_its_owner() -> None:
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as head:
+        orphan = os.posix_spawn("/bin/true", ["true"], {})
+        for child in (head.pid, orphan):
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+
+        bury(besides=head.pid)
+        assert psutil.Process(head.pid).status() == psutil.STATUS_ZOMBIE
+        assert head.poll() == 3, "its owner learns how it ended"
+
+        bury(besides=head.pid)
+        assert not psutil.pid_exists(orphan)
