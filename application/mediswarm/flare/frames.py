@@ -1,10 +1,10 @@
 """Frames of a model cross NVFlare's processes with few copies; on the wire they are the same bytes.
 
-NVFlare 2.9 copies every megabyte of a model more than a dozen times on its way from the server's job to a site:
-into a frame, into bytes, into a protobuf message and out of it, into a slice, and what it keeps for sending
-again. Each copy takes memory and, what counts more, the interpreter's lock. Here a frame's payload is written
-once where it is sent and looked at through a view where it arrives; protobuf's encoding of `streamer.Frame`
-(https://protobuf.dev/programming-guides/encoding/) is written and read in place.
+NVFlare 2.9 copies every megabyte of a model more than a dozen times on its way from the server's job to a
+site: into a frame, into bytes, into a protobuf message and out of it, into a slice, and what it keeps for
+sending again. Each copy takes memory and, what counts more, the interpreter's lock. Here a frame's payload is
+written once where it is sent and looked at through a view where it arrives; protobuf's encoding of
+`streamer.Frame` (https://protobuf.dev/programming-guides/encoding/) is written and read in place.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _numbers = itertools.count(1)
 
 
 def spare_copies() -> None:
-    """Let NVFlare send and receive that way in this process, from the next connection on."""
+    """Let NVFlare send and receive that way in this process; to be called before it listens or connects."""
     conn_manager.SfmConnection = FrameSender
     grpc_driver.StreamConnection = GrpcConnection
     grpc_driver.Frame = streamer_pb2_grpc.Frame = GrpcFrame
@@ -52,7 +52,8 @@ class FrameSender(SfmConnection):
         Raises:
             CommError: when the connection is closed, or takes nothing any more.
         """
-        packed, body = self.headers_to_bytes(headers) or b"", payload or b""
+        packed = self.headers_to_bytes(headers) or b""
+        body = memoryview(payload).cast("B") if payload else b""
         prefix.header_len, prefix.length = len(packed), PREFIX_LEN + len(packed) + len(body)
         prefix.sequence = self.next_sequence()
         head = bytearray(PREFIX_LEN)
@@ -87,9 +88,9 @@ class GrpcFrame:
         self.seq, self.data = seq, data
 
     @staticmethod
-    def SerializeToString(message: bytes) -> bytes:  # noqa: N802 - the name that gRPC's stub knows
-        """The message, which :class:`GrpcConnection` has written already."""
-        return message
+    def SerializeToString(message: bytes | streamer_pb2.Frame) -> bytes:  # noqa: N802 - gRPC's stub knows it
+        """The message; :class:`GrpcConnection` has written it already, NVFlare's asyncio driver has not."""
+        return message if isinstance(message, bytes) else bytes(message.SerializeToString())
 
     @staticmethod
     def FromString(message: bytes) -> GrpcFrame:  # noqa: N802 - as above

@@ -16,6 +16,7 @@ from typing import Any
 
 from nvflare.apis.fl_component import FLComponent
 from nvflare.fuel.f3 import communicator
+from nvflare.fuel.f3.comm_error import CommError
 from nvflare.fuel.f3.drivers.base_driver import BaseDriver
 from nvflare.fuel.f3.drivers.connector_info import ConnectorInfo
 from nvflare.fuel.f3.drivers.driver_params import DriverCap, DriverParams
@@ -31,12 +32,20 @@ class LocalConnection(SocketConnection):
     """NVFlare's frames on a socket; a large payload is sent from where it lies."""
 
     def send_parts(self, head: Bytes, payload: Bytes) -> None:
-        """Send a frame of two parts; the caller lets nobody else send meanwhile."""
-        if len(payload) < LARGE_BYTES:
-            self.send_frame(b"".join((head, payload)))
-        else:
-            self.send_frame(head)
-            self.send_frame(payload)
+        """Send a frame of two parts; the caller lets nobody else send meanwhile.
+
+        Raises:
+            CommError: when it could not be sent; the connection is closed then.
+        """
+        try:
+            if len(payload) < LARGE_BYTES:
+                self.send_frame(b"".join((head, payload)))
+            else:
+                self.send_frame(head)
+                self.send_frame(payload)
+        except CommError:
+            self.close()  # what follows would be taken for the rest of this frame
+            raise
 
     def read_frame(self) -> Bytes:
         frame: bytearray = super().read_frame()
@@ -114,7 +123,7 @@ class LocalSocketDriver(BaseDriver):
 class LocalSockets(FLComponent):
     """Listed in `local/resources.json`: node and job processes know the scheme before they connect.
 
-    From then on they also spare copies of what they send (:mod:`mediswarm.flare.frames`).
+    They also spare copies of what they send (:mod:`mediswarm.flare.frames`).
     """
 
     def __init__(self) -> None:

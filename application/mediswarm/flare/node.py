@@ -131,6 +131,8 @@ class Node:
                     raise
 
     def _step(self) -> None:
+        if self.process is not None:
+            self.process.poll()  # once dead it would hide the orphans behind it
         bury(besides=self.process.pid if self.process else None)
         if time.monotonic() >= self._next_prune:
             self._prune()

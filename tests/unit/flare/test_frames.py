@@ -6,12 +6,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
 from nvflare.fuel.f3.communicator import Communicator
+from nvflare.fuel.f3.drivers.grpc import streamer_pb2_grpc
 from nvflare.fuel.f3.drivers.grpc.streamer_pb2 import Frame
 from nvflare.fuel.f3.endpoint import Endpoint, EndpointMonitor, EndpointState
 from nvflare.fuel.f3.message import Message, MessageReceiver
@@ -141,6 +143,23 @@ def test_nvflare_as_it_comes_understands_our_frames_and_we_its(
     assert bytes(arrived.message.payload) == payload
     # fails when NVFlare's connections are no longer ours
     assert isinstance(arrived.message.payload, memoryview if payload is _LARGE else bytes)
+
+
+def test_the_size_of_a_payload_is_counted_in_bytes(node: tuple[Communicator, _Arrived]) -> None:
+    communicator, arrived = node
+    numbers = array("f", range(50_000))
+
+    communicator.send(Endpoint("stock"), _APP, Message({}, memoryview(numbers)))
+
+    assert arrived.said.wait(30)
+    assert bytes(arrived.message.payload) == numbers.tobytes()
+
+
+def test_nvflares_asyncio_driver_goes_on_working() -> None:
+    """It shares the names of protobuf's class with the other driver."""
+    spare_copies()
+    frame = Frame(seq=3, data=b"abc")
+    assert streamer_pb2_grpc.Frame.SerializeToString(frame) == frame.SerializeToString()
 
 
 def test_a_buffer_may_be_used_again_once_it_is_sent(node: tuple[Communicator, _Arrived]) -> None:
