@@ -8,7 +8,7 @@ from mediswarm.errors import ContractError
 from mediswarm.pipelines.learner import Weights
 from mediswarm.training.tensor_views import Tensors, shape_of
 
-_BLOCK = 1 << 17
+_BLOCK = 1 << 16
 """Numbers that are widened to float64 at once: so many stay in a core's cache."""
 
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
+
+from mediswarm.errors import NO_ROOM
+
+# Python finds no temporary directory where /tmp is full
+_FULL = re.compile(rf"\[Errno ({'|'.join(map(str, NO_ROOM))})\]|No usable temporary directory")
+
+
+def says_full(text: str) -> bool:
+    """Whether an exception's text, which is all that NVFlare hands on of it, says that a disk is full."""
+    return _FULL.search(text) is not None
 
 
 @dataclass(frozen=True)

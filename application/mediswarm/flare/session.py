@@ -21,9 +21,9 @@ from nvflare.fuel.flare_api.flare_api import Session
 from nvflare.fuel.utils.config_service import ConfigService
 from typing_extensions import Self
 
-from mediswarm.errors import NO_ROOM, KitError, MediSwarmError, SessionError
+from mediswarm.errors import KitError, MediSwarmError, SessionError
 from mediswarm.flare.event_answers import EVENTS
-from mediswarm.flare.federation_server import ConnectedSite, SegmentJob
+from mediswarm.flare.federation_server import ConnectedSite, SegmentJob, says_full
 from mediswarm.spec.certificate import check_validity, load_certificates
 from mediswarm.spec.kit import verify_kit
 from mediswarm.spec.server_probe import connect, probe_server, resolve
@@ -228,9 +228,7 @@ class ServerSession:
             return _NotRunning("MS-S007", _said(error))
         if isinstance(error, nv.SubmitTokenConflict):
             return _Conflict(_said(error), str(error.existing_job_id))
-        if any(
-            f"[Errno {number}]" in str(error) for number in NO_ROOM
-        ):  # NVFlare's server answers with its exception's text
+        if says_full(str(error)):
             code, said = "MS-H004", f"the server's scratch directory, {self._where}: {_said(error)}"
         else:
             refused = isinstance(error, (nv.InvalidJobDefinition, nv.SubmitTokenJobDeleted))

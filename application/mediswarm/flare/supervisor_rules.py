@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from mediswarm.errors import (
-    NO_ROOM,
     HostError,
     KitError,
     MediSwarmError,
@@ -17,7 +15,7 @@ from mediswarm.errors import (
     SessionError,
     error_from_dict,
 )
-from mediswarm.flare.federation_server import SegmentJob
+from mediswarm.flare.federation_server import SegmentJob, says_full
 from mediswarm.flare.run_state import SegmentEntry
 from mediswarm.spec import Job
 from mediswarm.spec.certificate import when
@@ -34,9 +32,6 @@ PAUSED = "paused"
 
 ROOM_S = 60.0
 """How long a run waits before it tries again where a disk was full."""
-
-# NVFlare hands on its exception's text; Python finds no temporary directory where /tmp is full
-_FULL = re.compile(rf"\[Errno ({'|'.join(map(str, NO_ROOM))})\]|No usable temporary directory")
 
 
 @dataclass(frozen=True)
@@ -175,7 +170,7 @@ def refusals(job: SegmentJob | None) -> list[str]:
         for entry in (job.deployed if job else ())
         if not entry.endswith(": OK")
         and "no reply" not in entry
-        and not _FULL.search(entry)
+        and not says_full(entry)
         and not entry.startswith(("num_ok_sites", "failed to deploy", "invalid_clients", "server:"))
     ]
 
@@ -185,7 +180,7 @@ def _no_room(
 ) -> HostError | None:
     """What a segment died of that sites lacked whose disk was too full to take the job, if it did."""
     said = [entry.partition(": ") for entry in (job.deployed if job else ())]
-    sites = [site for site, _, reason in said if site != "server" and _FULL.search(reason)]
+    sites = [site for site, _, reason in said if site != "server" and says_full(reason)]
     lost = not record or (record["error"] or {}).get("code") in INFRASTRUCTURE
     if not sites or not lost or _progressed(segment, record):
         return None

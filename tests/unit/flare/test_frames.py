@@ -5,23 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-import threading
 from array import array
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
 from nvflare.fuel.f3.communicator import Communicator
 from nvflare.fuel.f3.drivers.grpc import streamer_pb2_grpc
 from nvflare.fuel.f3.drivers.grpc.streamer_pb2 import Frame
-from nvflare.fuel.f3.endpoint import Endpoint, EndpointMonitor, EndpointState
-from nvflare.fuel.f3.message import Message, MessageReceiver
+from nvflare.fuel.f3.endpoint import Endpoint
+from nvflare.fuel.f3.message import Message
 from nvflare.fuel.f3.streaming import byte_streamer
+from tests.unit.flare.arrived import APP, Arrived
 
 from mediswarm.flare.frames import LARGE_BYTES, GrpcFrame, spare_copies
 
-_APP = 7
 _LARGE = bytes(range(256)) * 12_000
 
 STOCK_PEER = textwrap.dedent(
@@ -51,28 +49,12 @@ def frames() -> None:
     spare_copies()
 
 
-class _Arrived(MessageReceiver, EndpointMonitor):  # type: ignore[misc]
-    """Notes that the peer is there, and what it says."""
-
-    def __init__(self) -> None:
-        self.there, self.said = threading.Event(), threading.Event()
-        self.message: Any = None
-
-    def state_change(self, endpoint: Endpoint) -> None:
-        if endpoint.state == EndpointState.READY:
-            self.there.set()
-
-    def process_message(self, endpoint: Endpoint, connection: Any, app_id: int, message: Message) -> None:
-        self.message = message
-        self.said.set()
-
-
 @pytest.fixture
-def node() -> Iterator[tuple[Communicator, _Arrived]]:
+def node() -> Iterator[tuple[Communicator, Arrived]]:
     """A communicator of ours; its peer in another process is NVFlare as it comes, and says all again."""
-    node, arrived = Communicator(Endpoint("node")), _Arrived()
+    node, arrived = Communicator(Endpoint("node")), Arrived()
     node.register_monitor(arrived)
-    node.register_message_receiver(_APP, arrived)
+    node.register_message_receiver(APP, arrived)
     _, url, _ = node.start_listener("grpc", {"secure": False})
     node.start()
     with subprocess.Popen([sys.executable, "-c", STOCK_PEER, url], stdin=subprocess.PIPE) as peer:
@@ -132,11 +114,11 @@ def test_what_is_no_message_is_refused(message: bytes) -> None:
 
 @pytest.mark.parametrize("payload", [b"a few bytes", _LARGE], ids=["small", "large"])
 def test_nvflare_as_it_comes_understands_our_frames_and_we_its(
-    node: tuple[Communicator, _Arrived], payload: bytes
+    node: tuple[Communicator, Arrived], payload: bytes
 ) -> None:
     communicator, arrived = node
 
-    communicator.send(Endpoint("stock"), _APP, Message({"topic": "t"}, payload))
+    communicator.send(Endpoint("stock"), APP, Message({"topic": "t"}, payload))
 
     assert arrived.said.wait(30)
     assert arrived.message.headers == {"topic": "t"}
@@ -145,11 +127,11 @@ def test_nvflare_as_it_comes_understands_our_frames_and_we_its(
     assert isinstance(arrived.message.payload, memoryview if payload is _LARGE else bytes)
 
 
-def test_the_size_of_a_payload_is_counted_in_bytes(node: tuple[Communicator, _Arrived]) -> None:
+def test_the_size_of_a_payload_is_counted_in_bytes(node: tuple[Communicator, Arrived]) -> None:
     communicator, arrived = node
     numbers = array("f", range(50_000))
 
-    communicator.send(Endpoint("stock"), _APP, Message({}, memoryview(numbers)))
+    communicator.send(Endpoint("stock"), APP, Message({}, memoryview(numbers)))
 
     assert arrived.said.wait(30)
     assert bytes(arrived.message.payload) == numbers.tobytes()
@@ -157,16 +139,15 @@ def test_the_size_of_a_payload_is_counted_in_bytes(node: tuple[Communicator, _Ar
 
 def test_nvflares_asyncio_driver_goes_on_working() -> None:
     """It shares the names of protobuf's class with the other driver."""
-    spare_copies()
     frame = Frame(seq=3, data=b"abc")
     assert streamer_pb2_grpc.Frame.SerializeToString(frame) == frame.SerializeToString()
 
 
-def test_a_buffer_may_be_used_again_once_it_is_sent(node: tuple[Communicator, _Arrived]) -> None:
+def test_a_buffer_may_be_used_again_once_it_is_sent(node: tuple[Communicator, Arrived]) -> None:
     communicator, arrived = node
     buffer = bytearray(_LARGE)
 
-    communicator.send(Endpoint("stock"), _APP, Message({}, memoryview(buffer)))
+    communicator.send(Endpoint("stock"), APP, Message({}, memoryview(buffer)))
     buffer[:] = bytes(len(buffer))  # as a stream does with its next piece
 
     assert arrived.said.wait(30)

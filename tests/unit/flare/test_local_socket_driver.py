@@ -15,40 +15,23 @@ from nvflare.fuel.f3.comm_error import CommError
 from nvflare.fuel.f3.communicator import Communicator
 from nvflare.fuel.f3.drivers import grpc_driver
 from nvflare.fuel.f3.drivers.connector_info import ConnectorInfo
-from nvflare.fuel.f3.endpoint import Endpoint, EndpointMonitor, EndpointState
-from nvflare.fuel.f3.message import Message, MessageReceiver
+from nvflare.fuel.f3.endpoint import Endpoint
+from nvflare.fuel.f3.message import Message
 from nvflare.fuel.utils.constants import Mode
+from tests.unit.flare.arrived import APP, Arrived
 
 from mediswarm.flare.frames import LARGE_BYTES, GrpcConnection
 from mediswarm.flare.local_socket_driver import SCHEME, LocalConnection, LocalSockets
-
-_APP = 7
-
-
-class _Arrived(MessageReceiver, EndpointMonitor):  # type: ignore[misc]
-    """Notes the peer's arrival and what it says."""
-
-    def __init__(self) -> None:
-        self.there, self.said = threading.Event(), threading.Event()
-        self.payload: Any = None
-
-    def state_change(self, endpoint: Endpoint) -> None:
-        if endpoint.state == EndpointState.READY:
-            self.there.set()
-
-    def process_message(self, endpoint: Endpoint, connection: Any, app_id: int, message: Message) -> None:
-        self.payload = message.payload
-        self.said.set()
 
 
 def test_node_and_job_talk_through_a_socket_that_only_this_account_can_reach() -> None:
     LocalSockets()
     LocalSockets()  # a second one, in a process that has it already, changes nothing
     node, job = Communicator(Endpoint("node")), Communicator(Endpoint("job"))
-    at_node, at_job = _Arrived(), _Arrived()
+    at_node, at_job = Arrived(), Arrived()
     for talker, arrived in ((node, at_node), (job, at_job)):
         talker.register_monitor(arrived)
-        talker.register_message_receiver(_APP, arrived)
+        talker.register_message_receiver(APP, arrived)
     _, url, _ = node.start_listener(SCHEME, {})
     path = Path(urlsplit(url).path)
     job.add_connector(url, Mode.ACTIVE)
@@ -59,11 +42,11 @@ def test_node_and_job_talk_through_a_socket_that_only_this_account_can_reach() -
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         assert stat.S_ISSOCK(path.stat().st_mode)
 
-        job.send(Endpoint("node"), _APP, Message({}, b"x" * 3_000_000))
+        job.send(Endpoint("node"), APP, Message({}, b"x" * 3_000_000))
 
         assert at_node.said.wait(10)
-        assert bytes(at_node.payload) == b"x" * 3_000_000
-        assert isinstance(at_node.payload, memoryview), "not copied out of its frame"
+        assert bytes(at_node.message.payload) == b"x" * 3_000_000
+        assert isinstance(at_node.message.payload, memoryview), "not copied out of its frame"
     finally:
         job.stop()
         node.stop()
